@@ -1,0 +1,108 @@
+"""The base: which animals have a mean EBV of zero.
+
+BLUP sets the base at the animals without known parents, whose expected breeding value is zero. Publishing asks for another:
+the mean of chosen animals is subtracted from every EBV (and parent average) of a term. Differences between animals do not
+change, nor do PEV and reliability, which remain those of the breeding value itself and not of the difference to the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError, name_some
+from breedblup.evaluation import Evaluation
+from breedblup.pedigree import Pedigree
+from breedblup.relationship import RelationshipInverse
+
+
+@dataclass(frozen=True, slots=True)
+class BaseFounders:
+    """Animals without known parents."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseBirthYears:
+    """Animals born in the years from ``first`` to ``last``, both included; with records of their own only, if asked for."""
+
+    first: int
+    last: int
+    recorded_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BaseIds:
+    """Animals by name."""
+
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ids: Sequence[str] | pl.Series) -> BaseIds:
+        """From any sequence of ids."""
+        return cls(tuple(str(name) for name in ids))
+
+
+Base = BaseFounders | BaseBirthYears | BaseIds
+
+
+def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
+    """A new evaluation whose EBVs are expressed as deviations from the mean of the base animals, term by term.
+
+    Raises
+    ------
+    ModelError
+        If the base has no animals: unknown ids, years without births, a relationship without pedigree.
+    """
+    tables = []
+    means = []
+    for (term,), table in evaluation.genetic.group_by("term", maintain_order=True):
+        members = _members(base, table, evaluation.relationships[str(term)])
+        mean = float(table.filter(members)["ebv"].mean())  # type: ignore[arg-type]
+        tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
+        means.append(f"{term} {mean:.6g} over {int(members.sum()):,} animals")
+    statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
+    note = f"base: {statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
+    return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*evaluation.notes, note))
+
+
+def _members(base: Base, table: pl.DataFrame, relationship: RelationshipInverse) -> pl.Series:
+    if isinstance(base, BaseIds):
+        wanted = pl.Series(base.ids, dtype=pl.String).unique(maintain_order=True)
+        if not len(wanted):
+            raise ModelError("the base is empty: no ids are given")
+        unknown = wanted.filter(~wanted.is_in(table["id"].implode()))
+        if len(unknown):
+            raise ModelError(f"base animals that are not evaluated: {name_some(unknown.to_list())}")
+        return table["id"].is_in(wanted.implode())
+    pedigree = relationship.pedigree
+    if pedigree is None:
+        raise ModelError(f"a base of {_in_words(base)} needs a pedigree; this relationship has none -> give ids")
+    order = pedigree.user_order
+    if isinstance(base, BaseFounders):
+        return pl.Series(((pedigree.sire < 0) & (pedigree.dam < 0))[order])
+    years = _birth_years(pedigree)[order]
+    members = pl.Series((years >= base.first) & (years <= base.last))
+    if base.recorded_only:
+        members &= table["records"] > 0
+    if not members.any():
+        raise ModelError(f"the base is empty: no {_in_words(base)} among the animals evaluated")
+    return members
+
+
+def _birth_years(pedigree: Pedigree) -> NDArray[np.int32]:
+    years = pedigree.birth_years()
+    if years is None:
+        raise ModelError(f"{pedigree.name} has no births, which a base of birth years needs -> give ids, or founders")
+    return years
+
+
+def _in_words(base: Base) -> str:
+    if isinstance(base, BaseFounders):
+        return "animals without known parents"
+    if isinstance(base, BaseIds):
+        return f"{len(base.ids):,} named animals"
+    return f"animals born {base.first} to {base.last}" + (" with records" if base.recorded_only else "")

@@ -1,0 +1,191 @@
+"""The command line: `breedblup check` and `breedblup run`.
+
+Standard output is data (the table of `check`, the folder of `run`), standard error is the log. Exit codes::
+
+    0    done, or published
+    2    wrong usage of the command
+    20   the input, the configuration, the model or the place for the results is refused
+    30   not converged; nothing is published
+    40   not enough memory, disk or time
+    50   a fault of breedblup's own
+    60   stopped on request (SIGINT, SIGTERM)
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+from polars.exceptions import PanicException
+from rich.console import Console
+
+from breedblup.analysis import Monitor
+from breedblup.errors import BreedblupError, NotConverged, ResourceError
+from breedblup.report.text import describe_prepared
+from breedblup.run.config import read_config
+from breedblup.run.pipeline import check_evaluation, run_evaluation
+
+REFUSED, NOT_CONVERGED, NO_RESOURCES, OWN_FAULT, STOPPED = 20, 30, 40, 50, 60
+
+_log = logging.getLogger("breedblup")
+
+app = typer.Typer(
+    name="breedblup",
+    help="Breeding values (BLUP) from pedigrees and records.",
+    epilog="Example: breedblup check evaluation.toml && breedblup run evaluation.toml",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigurationFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Configuration of the evaluation, such as evaluation.toml.")
+]
+
+
+class Stopped(BaseException):
+    """The process was asked to end (SIGTERM)."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"breedblup {version('breedblup')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version_asked: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command(epilog="Example: breedblup check evaluation.toml")
+def check(file: ConfigurationFile) -> None:
+    """Read and check everything, and print the plan.
+
+    The table shows terms, levels, equations, columns set to zero, non-zeros, memory, the method and why. Nothing is
+    solved or written.
+    """
+    with exit_codes():
+        print("\n".join(describe_prepared(check_evaluation(read_config(file)))), flush=True)
+
+
+@app.command(epilog="Example: breedblup run evaluation.toml --replace")
+def run(
+    file: ConfigurationFile,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace results that are in the folder already.")] = False,
+) -> None:
+    """Evaluate, publish, and print the folder with the results.
+
+    The folder appears as a whole when all is done. An existing one is left alone unless --replace is given.
+    """
+    with exit_codes() as console, rounds_shown(console) as monitor:
+        print(run_evaluation(read_config(file), replace=replace, monitor=monitor), flush=True)
+
+
+@contextmanager
+def exit_codes() -> Iterator[Console]:
+    """Log to standard error; end with the exit code of what happened, with a traceback only for our own faults."""
+    console = Console(stderr=True, no_color=True)
+    handler = _Log(console)
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    terminate = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield console
+    except BrokenPipeError:  # the reader of standard output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BreedblupError as error:
+        _end(str(error), _exit_code(error))
+    except MemoryError:
+        _end("the memory of the machine does not suffice; see what `breedblup check` plans", NO_RESOURCES)
+    except (KeyboardInterrupt, Stopped):
+        _end("stopped on request; nothing is published", STOPPED)
+    except (Exception, PanicException) as fault:  # the latter is polars' and no Exception
+        _log.exception("what went wrong:")
+        _end(f"a fault of breedblup itself ({type(fault).__name__}); please report it with the log above", OWN_FAULT)
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+        _log.removeHandler(handler)
+
+
+@contextmanager
+def rounds_shown(console: Console) -> Iterator[Monitor]:
+    """Rounds of an iteration: a line that is rewritten on a terminal, a line at every power of two in a log."""
+    status = console.status("") if console.is_terminal else None
+
+    def show(stage: str, facts: Mapping[str, Any]) -> None:
+        if stage != "round":
+            if status is not None:
+                status.stop()
+            return
+        number, error = facts["round"], facts["error"]
+        line = f"round {number}" if error is None else f"round {number}, error about {error:.1e} genetic SD"
+        if status is not None:
+            status.update(line)
+            status.start()
+        elif number & (number - 1) == 0:
+            _log.info("%s", line)
+
+    try:
+        yield show
+    finally:
+        if status is not None:
+            status.stop()
+
+
+class _Log(logging.Handler):
+    """Log lines: time and message, the level only where it is not the usual one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, above what is being rewritten."""
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        text = f"{datetime.fromtimestamp(record.created):%Y-%m-%d %H:%M:%S} {level}{record.getMessage()}"
+        if record.exc_info is not None:
+            text = f"{text}\n{''.join(traceback.format_exception(record.exc_info[1]))}"
+        self._console.out(text, highlight=False)
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+def _exit_code(error: BreedblupError) -> int:
+    """Exit code of an error that was raised on purpose."""
+    if isinstance(error, NotConverged):
+        return NOT_CONVERGED
+    return NO_RESOURCES if isinstance(error, ResourceError) else REFUSED
+
+
+def _end(message: str, code: int) -> NoReturn:
+    """Say what is wrong and end with a code."""
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code) from None
+
+
+def main() -> None:
+    """Entry of the command `breedblup`."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of any script on a terminal that lacks their letters
+    app(prog_name="breedblup")

@@ -1,0 +1,148 @@
+"""Tables in and out: any data frame becomes a `Table`, columns become text, numbers or codes.
+
+Inside, a table is a polars frame. Frames of other libraries (pandas, arrow, and whatever else narwhals knows) are converted
+on the way in, and what is returned to the analyst is converted back to the library that it came in.
+
+Ids and class levels are text as written: nothing here turns `001` into a number. A column that is numeric in a typed frame
+becomes the text of its numbers (whole numbers without a decimal point) when it is used as a level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import InputError, RecordError, name_some, nearest
+
+MISSING_VALUES = ("", "NA", ".", "NaN", "nan")
+"""Codes of a missing number in a text column; 0 is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A data frame and where its rows can be found by the person who has to mend them.
+
+    ``name`` is the file's name, or the role of a data frame (``records``). ``first_line`` is the line of row 0 in a text
+    file; None for typed tables (data frames, Parquet), whose rows are counted from 0.
+    """
+
+    frame: pl.DataFrame
+    name: str
+    first_line: int | None = None
+    backend: str = "polars"
+
+    @property
+    def typed(self) -> bool:
+        """Whether the columns have types of their own; a text file has none."""
+        return self.first_line is None
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def where(self, row: int) -> str:
+        """Where a row stands: ``pedigree.csv:6`` or ``records row 4``."""
+        if self.first_line is None:
+            return f"{self.name} row {row}"
+        return f"{self.name}:{row + self.first_line}"
+
+    def places(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> str:
+        """Where the first ten of some rows stand, and how many more there are."""
+        label = "row" if self.typed else "line"
+        first = self.first_line or 0
+        plural = "s" if len(rows) > 1 else ""
+        return f"{self.name} {label}{plural} {name_some(int(row) + first for row in rows)}"
+
+    def column(self, column: str) -> pl.Series:
+        """A column by name; refuses an unknown one with the nearest known."""
+        if column not in self.frame.columns:
+            known = name_some(self.frame.columns)
+            raise InputError(
+                f"{self.name} has no column {column!r}{nearest(column, self.frame.columns)} (its columns: {known})"
+            )
+        return self.frame[column]
+
+    def text(self, column: str) -> pl.Series:
+        """A column as text, as written; an empty cell is null."""
+        series = self.column(column)
+        if series.dtype == pl.String:
+            return series.set(series == "", None)
+        if series.dtype.is_float():
+            whole = series.drop_nulls().drop_nans()
+            if (whole == whole.round()).all():  # pandas makes floats of integers beside missing values
+                return series.fill_nan(None).cast(pl.Int64, strict=False).cast(pl.String)
+            return series.fill_nan(None).cast(pl.String)
+        return series.cast(pl.String)
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """A column as float64, missing values NaN; refuses text that is no number, and infinities, naming the rows."""
+        series = self.column(column)
+        if series.dtype == pl.String:
+            text = series.str.strip_chars()
+            text = text.set(text.is_in(MISSING_VALUES), None)
+            values = text.cast(pl.Float64, strict=False)
+            wrong = (values.is_null() & text.is_not_null()).arg_true()
+            if len(wrong):
+                found = name_some(series.gather(wrong[:10]).unique(maintain_order=True).to_list(), 3)
+                raise RecordError(
+                    f"{self.places(wrong.to_numpy())}: column {column!r} holds {found} where a number belongs; "
+                    f"correct it, or write one of the missing codes {', '.join(map(repr, MISSING_VALUES))}"
+                )
+        elif series.dtype.is_numeric() or series.dtype == pl.Boolean or series.dtype == pl.Null:
+            values = series.cast(pl.Float64)
+        else:
+            raise RecordError(f"{self.name}: column {column!r} is of type {series.dtype}; a number is needed")
+        array: NDArray[np.float64] = values.fill_null(float("nan")).to_numpy().astype(np.float64)
+        infinite = np.flatnonzero(np.isinf(array))
+        if infinite.size:
+            raise RecordError(
+                f"{self.places(infinite)}: column {column!r} is infinite; correct the values or make them missing"
+            )
+        return array
+
+
+def as_table(data: Any, name: str) -> Table:
+    """Any data frame as a `Table`; a `Table` is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If ``data`` is no data frame, or a pandas frame is given and pyarrow, which the conversion needs, is not installed.
+    """
+    if isinstance(data, Table):
+        return data
+    try:
+        frame = nw.from_native(data)
+    except TypeError:
+        raise InputError(
+            f"{name}: a data frame or the path of a CSV or Parquet file is needed, not {type(data).__name__}"
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    backend = frame.implementation.value
+    try:
+        converted = frame.to_polars()
+    except ImportError as missing:
+        raise InputError(f"{name}: a {backend} frame needs pyarrow here: pip install pyarrow ({missing})") from None
+    return Table(converted, name, None, backend)
+
+
+def give_back(frame: pl.DataFrame, backend: str) -> Any:
+    """A result in the data-frame library that the user's records came in; polars where that is not known."""
+    if backend == "pandas":
+        return frame.to_pandas()
+    if backend == "pyarrow":
+        return frame.to_arrow()
+    return frame
+
+
+def positions(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
+    """Position of each text value among the distinct ``ids``, -1 where it is null or not among them."""
+    keys = pl.DataFrame({"value": ids, "position": np.arange(len(ids), dtype=np.int32)})
+    found = pl.DataFrame({"value": values}).join(keys, on="value", how="left", maintain_order="left")
+    return found["position"].fill_null(-1).to_numpy().astype(np.int32)

@@ -1,0 +1,116 @@
+"""Vector updates of conjugate gradients, fused, and the blocks of its preconditioner.
+
+Sums run over chunks of a fixed length, one number each, added up in order: the bits do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from breedblup.kernels import kernel, parallel_kernel
+
+_Ints = NDArray[np.int32] | NDArray[np.int64]
+
+
+@parallel_kernel
+def chunked_dot(a: NDArray[np.float64], b: NDArray[np.float64], length: int, sums: NDArray[np.float64]) -> None:
+    """Fill the part of a'b of each chunk."""
+    for c in numba.prange(sums.size):
+        total = 0.0
+        for i in range(c * length, min((c + 1) * length, a.size)):
+            total += a[i] * b[i]
+        sums[c] = total
+
+
+@parallel_kernel
+def take_step(
+    alpha: float,
+    p: NDArray[np.float64],
+    q: NDArray[np.float64],
+    x: NDArray[np.float64],
+    r: NDArray[np.float64],
+    length: int,
+    sums: NDArray[np.float64],
+) -> None:
+    """x += alpha p, r -= alpha q; fill each chunk's parts of |alpha p|², |x|² and |r|²."""
+    for c in numba.prange(sums.shape[0]):
+        change, size, left = 0.0, 0.0, 0.0
+        for i in range(c * length, min((c + 1) * length, x.size)):
+            moved = alpha * p[i]
+            x[i] += moved
+            r[i] -= alpha * q[i]
+            change += moved * moved
+            size += x[i] * x[i]
+            left += r[i] * r[i]
+        sums[c, 0] = change
+        sums[c, 1] = size
+        sums[c, 2] = left
+
+
+@parallel_kernel
+def turn(beta: float, z: NDArray[np.float64], p: NDArray[np.float64], length: int, chunks: int) -> None:
+    """P = z + beta p."""
+    for c in numba.prange(chunks):
+        for i in range(c * length, min((c + 1) * length, p.size)):
+            p[i] = z[i] + beta * p[i]
+
+
+@kernel
+def factor_blocks(
+    indptr: _Ints,
+    indices: _Ints,
+    data: NDArray[np.float64],
+    starts: NDArray[np.int64],
+    places: NDArray[np.int64],
+    factors: NDArray[np.float64],
+) -> int:
+    """Fill the Cholesky factor of each diagonal block, row by row; return the row of a pivot that is not positive, or -1."""
+    for b in range(starts.size - 1):
+        first, width = starts[b], starts[b + 1] - starts[b]
+        block = factors[places[b] : places[b] + width * width].reshape(width, width)
+        block[:, :] = 0.0
+        for i in range(width):
+            for p in range(indptr[first + i], indptr[first + i + 1]):
+                j = indices[p] - first
+                if 0 <= j < width:
+                    block[i, j] = data[p]
+        for i in range(width):
+            for j in range(i + 1):
+                total = block[i, j]
+                for k in range(j):
+                    total -= block[i, k] * block[j, k]
+                if i > j:
+                    block[i, j] = total / block[j, j]
+                elif total > 0.0:
+                    block[i, i] = np.sqrt(total)
+                else:
+                    return int(first + i)
+    return -1
+
+
+@parallel_kernel
+def solve_blocks(
+    starts: NDArray[np.int64],
+    places: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    r: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill the solution with each block; vectors begin at the first block."""
+    for c in numba.prange(chunks.size - 1):
+        for b in range(chunks[c], chunks[c + 1]):
+            first, width = starts[b] - starts[0], starts[b + 1] - starts[b]
+            at = places[b]
+            for i in range(width):
+                total = r[first + i]
+                for k in range(i):
+                    total -= factors[at + i * width + k] * out[first + k]
+                out[first + i] = total / factors[at + i * width + i]
+            for i in range(width - 1, -1, -1):
+                total = out[first + i]
+                for k in range(i + 1, width):
+                    total -= factors[at + k * width + i] * out[first + k]
+                out[first + i] = total / factors[at + i * width + i]

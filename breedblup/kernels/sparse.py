@@ -1,0 +1,53 @@
+"""Products with a symmetric sparse matrix, whole in CSR: y = A x.
+
+Rows are handed out in fixed chunks of about equal non-zeros. Each row is summed by one thread from left to right, so the
+bits do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from breedblup.kernels import parallel_kernel
+
+_Ints = NDArray[np.int32] | NDArray[np.int64]
+
+
+@parallel_kernel
+def csr_product(
+    indptr: _Ints,
+    indices: _Ints,
+    data: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    x: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill A x for one vector."""
+    for c in numba.prange(chunks.size - 1):
+        for i in range(chunks[c], chunks[c + 1]):
+            total = 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                total += data[p] * x[indices[p]]
+            out[i] = total
+
+
+@parallel_kernel
+def csr_product_columns(
+    indptr: _Ints,
+    indices: _Ints,
+    data: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    x: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill A X for several vectors, the columns of X, in one pass over A."""
+    for c in numba.prange(chunks.size - 1):
+        for i in range(chunks[c], chunks[c + 1]):
+            out[i, :] = 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                value = data[p]
+                row = indices[p]
+                for k in range(x.shape[1]):
+                    out[i, k] += value * x[row, k]

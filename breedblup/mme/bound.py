@@ -1,0 +1,65 @@
+"""A bound on the error of an iterate, from what is known without solving.
+
+With e = x* - x_k and r = b - C x_k, ‖e‖²_C = r'C⁻¹r. Moving the fixed effects by δ = (X'R⁻¹X)⁻¹ r_x makes the residual of the
+fixed equations zero; the move and what is left are orthogonal in C, so
+
+    ‖e‖²_C = r_x'(X'R⁻¹X)⁻¹ r_x + s'(C⁻¹)_uu s,      s = r_u - Z'R⁻¹X δ
+
+and the prediction error variance (C⁻¹)_uu is at most G, whatever is estimated beside u. Hence
+
+    ‖e‖²_C ≤ r_x'δ + Σₖ σ²ₖ s_k' Kₖ s_k
+
+which takes one solution with X'R⁻¹X, one product with C and one with each K. No eigenvalue is estimated: it is a bound. And
+|e_i| ≤ √(C⁻¹)_ii ‖e‖_C ≤ √(K_ii σ²ₖ) ‖e‖_C: what bounds the norm bounds every random effect in units of its own prior
+standard deviation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breedblup.mme.layout import EquationLayout
+from breedblup.solvers.pcg import CsrOperator
+from breedblup.solvers.rank import RankFactor
+from breedblup.variances import VarianceComponents
+
+
+@dataclass(frozen=True)
+class EnergyBound:
+    """An upper bound of ‖x* - x‖_C, in prior standard deviations of the random effects.
+
+    Attributes
+    ----------
+    operator
+        C.
+    fixed
+        Factor of X'DX (`breedblup.mme.constraints`).
+    """
+
+    operator: CsrOperator
+    layout: EquationLayout
+    variances: VarianceComponents
+    fixed: RankFactor
+
+    def __call__(self, x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
+        """Bound from an iterate's true residual b - C x."""
+        cut = self.layout.fixed_size
+        residual_variance = float(self.variances.residual_matrix()[0, 0])
+        left = residual.copy()
+        total = 0.0
+        if cut:
+            move = np.zeros_like(residual)
+            move[:cut] = residual_variance * self.fixed.solve(residual[:cut])
+            total = float(residual[:cut] @ move[:cut])
+            product = np.empty_like(residual)
+            self.operator.multiply(move, product)
+            left -= product
+        for term, start in zip(self.layout.terms, self.layout.starts, strict=False):
+            if term.kind == "random":
+                part = left[start : start + term.equations]
+                related = part if term.relationship is None else term.relationship.multiply(part)
+                total += float(self.variances.matrix(term.name)[0, 0]) * float(part @ related)
+        return float(np.sqrt(max(total, 0.0)))

@@ -1,0 +1,162 @@
+"""The checked pedigree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import PedigreeError
+from breedblup.frames import Table, as_table, positions
+from breedblup.kernels.pedigree import half_relationship_of_parents
+from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns, code_pedigree
+from breedblup.pedigree.rules import PedigreeReport, PedigreeRules
+
+
+@dataclass(frozen=True)
+class Pedigree:
+    """Animals and their parents: every id known, parents before offspring, no loop, no duplicate.
+
+    Attributes
+    ----------
+    ids
+        Text ids as written, parents first; the user's order is kept where it is free.
+    sire, dam
+        int32 positions in ``ids``, -1 where unknown; read-only.
+    user_order
+        Position in ``ids`` of each animal in the user's order; parents without a row of their own stand last.
+    sex
+        0 unknown, 1 male, 2 female; None where no column said so.
+    birth
+        Dates, or years as integers; None where no column said so.
+    report
+        What was read, warned of and repaired.
+    """
+
+    ids: pl.Series
+    sire: NDArray[np.int32]
+    dam: NDArray[np.int32]
+    user_order: NDArray[np.int32]
+    sex: NDArray[np.int8] | None
+    birth: pl.Series | None
+    report: PedigreeReport
+    name: str = "pedigree"
+
+    def __post_init__(self) -> None:
+        own = np.arange(len(self.ids))
+        for role, parent in (("sire", self.sire), ("dam", self.dam)):
+            late = np.flatnonzero((parent >= own) | (parent < -1))
+            if late.size:
+                raise PedigreeError(
+                    f"{self.name}: {role} of {self.ids[int(late[0])]!r} does not stand before it "
+                    "-> make a Pedigree with Pedigree.from_frame, which orders the animals"
+                )
+        for array in (self.sire, self.dam, self.user_order, self.sex):
+            if array is not None:
+                array.flags.writeable = False
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        columns: PedigreeColumns = PedigreeColumns(),  # noqa: B008 (frozen)
+        missing_parents: Sequence[str] = MISSING_PARENTS,
+        rules: PedigreeRules = PedigreeRules(),  # noqa: B008 (frozen)
+    ) -> Pedigree:
+        """Check and order a pedigree held in any data frame, or in a `Table` that was read from a file.
+
+        Parameters
+        ----------
+        columns
+            Names of the columns for id, sire and dam, and sex and birth where there are any.
+        missing_parents
+            Codes of an unknown parent. An animal that bears one is refused.
+        rules
+            Severity of each fault.
+
+        Raises
+        ------
+        PedigreeError
+            With every fault that ``rules`` calls an error, and where it stands.
+        """
+        table: Table = as_table(frame, "pedigree")
+        coded = code_pedigree(table, columns, tuple(missing_parents), rules)
+        return cls(
+            coded.ids, coded.sire, coded.dam, coded.user_order, coded.sex, coded.birth, coded.report, table.name
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def inbreeding(self) -> NDArray[np.float64]:
+        """F of every animal; see `inbreeding_coefficients`."""
+        return inbreeding_coefficients(self)
+
+    def birth_years(self) -> NDArray[np.int32] | None:
+        """Year of birth, -1 where unknown; None where the pedigree has no births."""
+        if self.birth is None:
+            return None
+        years = self.birth.dt.year() if self.birth.dtype == pl.Date else self.birth
+        return years.cast(pl.Int32).fill_null(-1).to_numpy()
+
+    def positions_of(self, ids: pl.Series) -> NDArray[np.int32]:
+        """Position of each id, -1 where it is null or unknown here."""
+        return positions(ids, self.ids)
+
+    def with_founders(self, ids: pl.Series) -> Pedigree:
+        """The same pedigree with further unrelated animals, which must be new, at its end."""
+        n, more = len(self), len(ids)
+        unknown = np.full(more, -1, dtype=np.int32)
+        report = replace(self.report, animals=n + more, founders=self.report.founders + more)
+        return replace(
+            self,
+            ids=pl.concat([self.ids, ids.rename(self.ids.name)]),
+            sire=np.concatenate([self.sire, unknown]),
+            dam=np.concatenate([self.dam, unknown]),
+            user_order=np.concatenate([self.user_order, np.arange(n, n + more, dtype=np.int32)]),
+            sex=None if self.sex is None else np.concatenate([self.sex, np.zeros(more, dtype=np.int8)]),
+            birth=None if self.birth is None else self.birth.clone().extend_constant(None, more),
+            report=report,
+        )
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row for each animal in the user's order: animal, sire, dam, inbreeding."""
+        order = self.user_order
+        columns = {"animal": self.ids.gather(order)}
+        for role, parent in (("sire", self.sire), ("dam", self.dam)):
+            index = pl.Series(parent[order])
+            columns[role] = self.ids.gather(index.set(index < 0, None))
+        columns["inbreeding"] = pl.Series(self.inbreeding[order])
+        return pl.DataFrame(columns)
+
+    def __str__(self) -> str:
+        report = self.report
+        lines = [
+            f"Pedigree {self.name}: {report.animals:,} animals, {report.founders:,} founders",
+            f"  rows read {report.rows:,}, merged {report.merged_rows:,}, parents added as founders {report.added_parents:,}",
+            f"  sires {np.unique(self.sire[self.sire >= 0]).size:,}, dams {np.unique(self.dam[self.dam >= 0]).size:,}",
+            f"  inbreeding mean {self.inbreeding.mean():.4f}, largest {self.inbreeding.max():.4f}",
+        ]
+        lines += [f"  warning: {warning}" for warning in report.warnings]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def inbreeding_coefficients(pedigree: Pedigree) -> NDArray[np.float64]:
+    """F of every animal in the order of ``pedigree.ids``, exact; read-only.
+
+    F is half the relationship of the parents. The ancestors of each sire are traced once for all of its offspring
+    (Sargolzaei, Iwaisaki & Colleau 2005).
+    """
+    inbreeding = np.zeros(len(pedigree))
+    half_relationship_of_parents(pedigree.sire, pedigree.dam, inbreeding, inbreeding)
+    inbreeding.flags.writeable = False
+    return inbreeding

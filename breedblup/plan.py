@@ -1,0 +1,134 @@
+"""Which way to solve, decided from counts before any number is computed, with the bytes that it takes and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import psutil
+
+from breedblup.errors import ResourceError
+from breedblup.solvers.cholesky import SymbolicFactor
+
+Method = Literal["cholesky", "pcg"]
+
+MEMORY_SHARE = 0.8
+"""Share of the memory available at the start that a run may plan with, unless it is told a number of bytes."""
+
+FLOPS_WORTH_REFERENCE = 2e10
+"""A factorisation of fewer operations (about a second) is preferred to iterating even when no PEV is asked for."""
+
+FLOPS_FOR_PEV = 5e13
+"""Largest factorisation that is begun unasked for the sake of PEV (tens of minutes on two cores)."""
+
+EQUATIONS_ANALYSED = 5_000_000
+"""Most equations that are ordered for a factor unasked; beyond it the ordering alone takes minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class SolvePlan:
+    """How a set of equations is going to be solved.
+
+    Attributes
+    ----------
+    method
+        ``cholesky`` (direct) or ``pcg`` (iteration on the stored equations).
+    pev
+        Whether prediction error variances are computed, exactly, from the selected inverse.
+    factor_nonzeros, factor_flops
+        Of the Cholesky factor; None where no ordering was made.
+    bytes
+        Memory by stage.
+    reasons
+        Why, one sentence each.
+    """
+
+    method: Method
+    pev: bool
+    equations: int
+    nonzeros: int
+    factor_nonzeros: int | None
+    factor_flops: float | None
+    bytes: Mapping[str, int]
+    reasons: tuple[str, ...]
+
+
+def memory_budget(given: int | None) -> int:
+    """Bytes that may be planned with: those given, or a share of what is available now."""
+    return given if given is not None else int(MEMORY_SHARE * psutil.virtual_memory().available)
+
+
+def assembly_bytes(records: int, columns: int, equations: int, inverse_entries: int) -> int:
+    """Most bytes that the assembled equations can take: every pair of columns of a record in a place of its own."""
+    nonzeros = records * columns**2 + inverse_entries + equations
+    incidence = records * columns * (4 + 8)
+    return incidence + nonzeros * (4 + 8 + 8) + inverse_entries * (8 + 8 + 4) + 60 * equations
+
+
+def refuse_unless_fits(what: str, needed: int, budget: int, advice: str) -> None:
+    """Raise `ResourceError` where ``needed`` bytes are more than the budget."""
+    if needed > budget:
+        raise ResourceError(f"{what} would take {gib(needed)}, and {gib(budget)} may be used -> {advice}")
+
+
+def gib(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.2f} GiB" if count >= 2**27 else f"{count / 2**20:.1f} MiB"
+
+
+def may_analyse(method: str, pev: str, equations: int) -> bool:
+    """Whether an ordering for a factor is worth making before the plan is chosen."""
+    if method == "cholesky" or pev == "exact":
+        return True
+    return method == "auto" and equations <= EQUATIONS_ANALYSED
+
+
+def choose_plan(
+    equations: int, nonzeros: int, symbolic: SymbolicFactor | None, *, method: str, pev: str, budget: int
+) -> SolvePlan:
+    """Choose how to solve.
+
+    Parameters
+    ----------
+    symbolic
+        The analysed pattern, or None where `may_analyse` says that it is not worth it.
+    method
+        ``auto``, ``cholesky`` or ``pcg``.
+    pev
+        ``auto`` (where the factor can be had), ``exact`` or ``none``.
+    budget
+        Bytes that may be used.
+
+    Raises
+    ------
+    ResourceError
+        If what was asked for does not fit.
+    """
+    reasons = []
+    stored = {"equations": 28 * nonzeros, "vectors": 8 * 8 * equations}
+    if symbolic is None:
+        reasons.append("no factor considered: " + ("PCG asked for" if method == "pcg" else f"{equations:,} equations"))
+        return SolvePlan("pcg", False, equations, nonzeros, None, None, stored, tuple(reasons))
+    size, flops = symbolic.bytes, symbolic.flops
+    fits = sum(stored.values()) + size <= budget
+    if not fits and (method == "cholesky" or pev == "exact"):
+        refuse_unless_fits(
+            f"a factor of {symbolic.nonzeros:,} entries", sum(stored.values()) + size, budget,
+            "solve by pcg without exact PEV, or give more memory",
+        )  # fmt: skip
+    wants_pev = pev == "exact" or (pev == "auto" and method != "pcg" and fits and flops <= FLOPS_FOR_PEV)
+    direct = method == "cholesky" or (method == "auto" and fits and (wants_pev or flops <= FLOPS_WORTH_REFERENCE))
+    if not fits:
+        reasons.append(f"a factor of {symbolic.nonzeros:,} entries ({gib(size)}) does not fit {gib(budget)}")
+    elif pev == "auto" and method != "pcg" and not wants_pev:
+        reasons.append(f"no PEV: its factor takes {flops:.1e} operations; ask for 'exact' to have it")
+    if direct:
+        reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries fits {gib(budget)}")
+    else:
+        reasons.append("PCG asked for" if method == "pcg" else "PCG: cheaper than a factor where no PEV comes of it")
+    if direct or wants_pev:
+        stored["factor"] = size
+    return SolvePlan(
+        "cholesky" if direct else "pcg", wants_pev, equations, nonzeros, symbolic.nonzeros, flops, stored, tuple(reasons)
+    )

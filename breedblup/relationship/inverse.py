@@ -1,0 +1,201 @@
+"""The inverse K⁻¹ of a relationship matrix among named animals, whatever it was made from.
+
+`RelationshipInverse` is what the rest of the package sees: ids, diagonal, log-determinant, products, entries. How these are
+found is the business of its `InverseOperator`: from a pedigree (`numerator`), or from a matrix of the user's (here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import polars as pl
+import scipy.linalg
+import scipy.sparse
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError, NotPositiveDefinite, ResourceError, name_some
+from breedblup.pedigree import Pedigree
+from breedblup.solvers.cholesky import CholeskyFactor, analyse
+
+DENSE_LIMIT = 20_000
+"""Largest K that is inverted as a dense matrix (3.2 GB); beyond it the inverse itself has to be given."""
+
+SYMMETRY = 1e-8
+"""Largest difference between K and K', relative to the largest entry, that is taken for rounding."""
+
+
+class InverseOperator(Protocol):
+    """How K and K⁻¹ act."""
+
+    def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K⁻¹ V for an n × k block."""
+        ...
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K V for an n × k block."""
+        ...
+
+    def entries(self) -> scipy.sparse.csr_array:
+        """K⁻¹ in CSR, both triangles, columns ascending."""
+        ...
+
+
+@dataclass(frozen=True)
+class RelationshipInverse:
+    """K⁻¹ among the animals ``ids``.
+
+    Attributes
+    ----------
+    ids
+        Text ids; rows of every matrix and vector are in this order.
+    diagonal
+        Diagonal of K (1 + F for A); read-only.
+    logdet
+        log|K|.
+    made
+        How it was made, one statement an entry: what a result has to name.
+    pedigree
+        The pedigree that it was made from, if it was.
+    """
+
+    ids: pl.Series
+    operator: InverseOperator
+    diagonal: NDArray[np.float64]
+    logdet: float
+    made: tuple[str, ...]
+    pedigree: Pedigree | None = None
+
+    def __post_init__(self) -> None:
+        self.diagonal.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K⁻¹ V for an n vector or an n × k block."""
+        return self._in_block(self.operator.multiply_inverse, vectors)
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K V for an n vector or an n × k block."""
+        return self._in_block(self.operator.multiply, vectors)
+
+    def _in_block(self, product: Any, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        block = np.ascontiguousarray(vectors, dtype=np.float64).reshape(len(self), -1)
+        result: NDArray[np.float64] = product(block)
+        return result.reshape(vectors.shape)
+
+    @cached_property
+    def matrix(self) -> scipy.sparse.csr_array:
+        """K⁻¹ in CSR, both triangles; built when first asked for."""
+        return self.operator.entries()
+
+    def __repr__(self) -> str:
+        return f"RelationshipInverse of {len(self):,} animals: {'; '.join(self.made)}; log|K| {self.logdet:.6g}"
+
+
+@dataclass(frozen=True)
+class MatrixOperator:
+    """K⁻¹ given entry by entry, with K where it was given and a factor of K⁻¹ where it was not."""
+
+    inverse: scipy.sparse.csr_array
+    direct: NDArray[np.float64] | None
+    factor: CholeskyFactor | None
+
+    def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K⁻¹ V for an n × k block."""
+        product: NDArray[np.float64] = self.inverse @ vectors
+        return product
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K V for an n × k block."""
+        if self.direct is not None:
+            return self.direct @ vectors
+        assert self.factor is not None
+        return self.factor.solve(vectors)
+
+    def entries(self) -> scipy.sparse.csr_array:
+        """K⁻¹ in CSR."""
+        return self.inverse
+
+
+def inverse_from(
+    matrix: Any, ids: Sequence[str] | pl.Series, *, kind: Literal["relationship", "inverse"]
+) -> RelationshipInverse:
+    """A relationship matrix of the user's, K or K⁻¹, dense or sparse, for use in a model.
+
+    Parameters
+    ----------
+    matrix
+        n × n, symmetric, positive definite; a NumPy array or a SciPy sparse matrix.
+    ids
+        Ids of its rows.
+    kind
+        ``relationship`` for K, which is inverted (densely, up to 20 000 rows), ``inverse`` for K⁻¹.
+
+    Raises
+    ------
+    ModelError
+        If sizes do not agree, ids repeat, entries are not finite or the matrix is not symmetric.
+    NotPositiveDefinite
+        If it is not positive definite; ``equation`` is the row.
+    ResourceError
+        If K has too many rows to be inverted here.
+    """
+    names = pl.Series("id", [str(name) for name in ids], dtype=pl.String)
+    sparse = scipy.sparse.csr_array(matrix, dtype=np.float64)
+    _check_matrix(sparse, names)
+    if kind == "inverse":
+        sparse.sort_indices()
+        try:
+            factor = analyse(sparse).factorise(sparse)
+        except NotPositiveDefinite as failure:
+            raise _indefinite("the inverse relationship matrix", names, failure.equation) from None
+        operator = MatrixOperator(sparse, None, factor)
+        made = (f"inverse relationship matrix given, {sparse.nnz:,} entries",)
+        return RelationshipInverse(names, operator, factor.inverse_diagonal(), -factor.logdet(), made)
+    if kind != "relationship":
+        raise ModelError(f"kind is {kind!r}; it can be 'relationship' (K is given) or 'inverse' (K⁻¹ is given)")
+    if len(names) > DENSE_LIMIT:
+        raise ResourceError(
+            f"a relationship matrix of {len(names):,} rows cannot be inverted here (limit {DENSE_LIMIT:,}); give its inverse"
+        )
+    direct = sparse.toarray()
+    cholesky, failed = scipy.linalg.lapack.dpotrf(direct, lower=1)
+    if failed:
+        raise _indefinite("the relationship matrix", names, int(failed) - 1)
+    logdet = 2.0 * float(np.log(np.diag(cholesky)).sum())
+    dense_inverse = scipy.linalg.cho_solve((cholesky, True), np.eye(len(names)))
+    inverse = scipy.sparse.csr_array(0.5 * (dense_inverse + dense_inverse.T))
+    made = (f"relationship matrix of {len(names):,} rows given and inverted",)
+    return RelationshipInverse(names, MatrixOperator(inverse, direct, None), direct.diagonal().copy(), logdet, made)
+
+
+def _check_matrix(matrix: scipy.sparse.csr_array, names: pl.Series) -> None:
+    """Size, ids, finite, symmetric."""
+    rows, columns = matrix.shape
+    if rows != columns or rows != len(names):
+        raise ModelError(f"a relationship matrix of {rows} x {columns} and {len(names)} ids do not fit together")
+    repeated = names.filter(names.is_duplicated()).unique(maintain_order=True)
+    if len(repeated):
+        raise ModelError(f"ids of a relationship matrix have to differ; repeated: {name_some(repeated.to_list())}")
+    if not np.isfinite(matrix.data).all():
+        raise ModelError("a relationship matrix has entries that are not finite")
+    largest = float(np.abs(matrix.data).max(initial=0.0))
+    asymmetric = abs(matrix - matrix.T).tocoo()
+    wrong = np.flatnonzero(asymmetric.data > SYMMETRY * largest)
+    if wrong.size:
+        i, j = int(asymmetric.coords[0][wrong[0]]), int(asymmetric.coords[1][wrong[0]])
+        raise ModelError(
+            f"a relationship matrix has to be symmetric, but {names[i]!r}, {names[j]!r} is {matrix[i, j]:.6g} one way "
+            f"and {matrix[j, i]:.6g} the other"
+        )
+
+
+def _indefinite(what: str, names: pl.Series, row: int) -> NotPositiveDefinite:
+    return NotPositiveDefinite(
+        f"{what} is not positive definite, noticed at {names[row]!r} -> blend it with another matrix, or correct it", row
+    )

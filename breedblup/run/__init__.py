@@ -1,0 +1,1 @@
+"""Scheduled evaluations: from `evaluation.toml` to a published folder, by the same stages that `analysis` calls."""

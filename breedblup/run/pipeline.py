@@ -1,0 +1,174 @@
+"""From a configuration to a plan (`check_evaluation`) or to published results (`run_evaluation`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from breedblup.adjustment import Base, BaseBirthYears, BaseFounders, BaseIds, rebase
+from breedblup.analysis import Monitor, Prepared, evaluate, prepare
+from breedblup.errors import InputError, NotPositiveDefinite
+from breedblup.evaluation import Evaluation
+from breedblup.frames import Table
+from breedblup.io.matrices import read_matrix
+from breedblup.io.tables import read_pedigree, read_records, read_table
+from breedblup.pedigree import Pedigree
+from breedblup.relationship import RelationshipInverse, inverse_from
+from breedblup.run import manifest
+from breedblup.run.config import Configuration, MatrixInput, PedigreeInput
+from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
+from breedblup.run.results import result_tables, write_tables
+
+_log = logging.getLogger("breedblup")
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the files of a configuration hold."""
+
+    records: Table
+    pedigree: Pedigree | None
+    relationships: Mapping[str, Pedigree | RelationshipInverse]
+    base: Base | None
+
+
+def read_inputs(config: Configuration) -> Inputs:
+    """Read and check every file that a configuration names."""
+    pedigree = None if config.pedigree is None else _read_pedigree(config.pedigree)
+    relationships: dict[str, Pedigree | RelationshipInverse] = {}
+    for factor, matrix in config.relationships.items():
+        if matrix == "pedigree":
+            assert pedigree is not None
+            relationships[factor] = pedigree
+        else:
+            relationships[factor] = _read_relationship(factor, matrix)
+    _log.info("reading records %s", config.records)
+    return Inputs(read_records(config.records), pedigree, relationships, _base(config.base))
+
+
+def _read_pedigree(source: PedigreeInput) -> Pedigree:
+    _log.info("reading pedigree %s", source.file)
+    pedigree = read_pedigree(
+        source.file, columns=source.columns, missing_parents=source.missing_parents, rules=source.rules
+    )
+    report = pedigree.report
+    counts = (f"{report.animals:,}", f"{report.founders:,}", f"{report.added_parents:,}")
+    _log.info("pedigree: %s animals, %s founders, %s of them parents without a row of their own", *counts)
+    for warning in report.warnings:
+        _log.warning("pedigree: %s", warning)
+    return pedigree
+
+
+def _read_relationship(factor: str, source: MatrixInput) -> RelationshipInverse:
+    _log.info("reading relationship of %s %s", factor, source.file)
+    values, ids = read_matrix(source.file)
+    try:
+        return inverse_from(values, ids, kind=source.kind)
+    except NotPositiveDefinite as wrong:
+        raise NotPositiveDefinite(f"{source.file.name}: {wrong}", wrong.equation) from None
+
+
+def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:
+    """Read and check everything and plan how to solve; nothing is solved or written."""
+    inputs = read_inputs(config)
+    return prepare(
+        config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=monitor
+    )
+
+
+def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Monitor | None = None) -> Path:
+    """Evaluate and publish; returns the folder of the results.
+
+    Raises
+    ------
+    NotConverged
+        If the solution did not reach its criterion; nothing is published.
+    PublishError
+        If results are in the way and ``replace`` is not asked for, or the results cannot be written.
+    InputError
+        If an input is refused, or changed while the evaluation ran.
+    """
+    meter, started = manifest.StageMeter(), manifest.now()
+    prepare_target(config.folder, replace=replace)
+    meter.begin("checksums of inputs")
+    before = manifest.fingerprints(config.inputs())
+    meter.begin("read inputs")
+    inputs = read_inputs(config)
+    evaluation = _evaluate(config, inputs, meter, monitor)
+
+    def write(folder: Path) -> None:
+        meter.begin("write results")
+        files = write_tables(folder, result_tables(evaluation, inputs.pedigree), config.format)
+        meter.begin("checksums of inputs again")
+        manifest.refuse_changed(before, manifest.fingerprints(config.inputs()))
+        meter.end()
+        facts = {"started": started, "inputs": {role: asdict(mark) for role, mark in before.items()}, "files": files}
+        record = facts | _made(config, inputs.pedigree, evaluation) | {"stages": meter.stages()}
+        manifest.write_manifest(folder / MANIFEST, record)
+
+    publish_folder(config.folder, write, replace=replace)
+    _log.info("published %s", config.folder)
+    return config.folder
+
+
+def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter, monitor: Monitor | None) -> Evaluation:
+    """Breeding values on the base asked for; stages are measured, and what was decided is logged."""
+
+    def tell(stage: str, facts: Mapping[str, Any]) -> None:
+        if stage != "round":
+            meter.begin(stage)
+        if monitor is not None:
+            monitor(stage, facts)
+
+    evaluation = evaluate(
+        config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=tell
+    )
+    if inputs.base is not None:
+        evaluation = rebase(evaluation, inputs.base)
+    warned = () if inputs.pedigree is None else inputs.pedigree.report.warnings
+    for note in evaluation.notes:
+        if note not in warned:
+            _log.info("note: %s", note)
+    return evaluation
+
+
+def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluation) -> dict[str, Any]:
+    """What the run record says of configuration, pedigree, solution and every default that mattered."""
+    report = None if pedigree is None else pedigree.report
+    solution = evaluation.solution
+    return {
+        "finished": manifest.now(),
+        "versions": manifest.versions(),
+        "machine": manifest.machine(),
+        "configuration": config.content,
+        "model": config.model.to_dict(),
+        "options": asdict(config.options),
+        "counts": evaluation.counts,
+        "pedigree": report and {
+            "rows": report.rows, "animals": report.animals, "founders": report.founders,
+            "merged_rows": report.merged_rows, "added_parents": report.added_parents,
+            "repairs": report.repairs.height, "warnings": report.warnings,
+        },
+        "notes": evaluation.notes,
+        "base": evaluation.base,
+        "plan": asdict(evaluation.plan),
+        "accuracy_scale": evaluation.accuracy_scale,
+        "solution": {
+            "method": solution.method, "converged": solution.converged, "criterion": solution.criterion,
+            "tolerance": solution.tolerance, "last_round": asdict(solution.rounds[-1]),
+        },
+    }  # fmt: skip
+
+
+def _base(base: BaseFounders | BaseBirthYears | Path | None) -> Base | None:
+    """The base as `rebase` takes it; ids are read from their file."""
+    if not isinstance(base, Path):
+        return base
+    table = read_table(base)
+    ids = table.text(table.frame.columns[0] if table.frame.width == 1 else "id").drop_nulls()
+    if ids.is_empty():
+        raise InputError(f"{table.name}: no ids below the header; the base needs at least one animal")
+    return BaseIds.of(ids)

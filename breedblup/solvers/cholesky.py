@@ -1,0 +1,300 @@
+"""Sparse Cholesky factor: analyse once, factorise, solve, log-determinant, inverse on a pattern.
+
+The one place that knows CHOLMOD (Chen, Davis, Hager & Rajamanickam 2008, through scikit-sparse). The order is AMD. Non-zeros,
+operations and bytes come from our own column counts on that order, before any number is computed. Supernodal where an entry
+of L takes `SUPERNODAL_FROM` operations or more: there the supernodes are wide and BLAS pays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array, csr_array
+from sksparse import cholmod
+
+from breedblup.errors import NotPositiveDefinite, NumericalError, ResourceError
+from breedblup.kernels.factor import column_counts, elimination_tree, postorder, relaxed_supernodes
+from breedblup.kernels.inverse import Supernodes, plan_stack, relative_rows, selected_inverse, supernode_rows
+
+SUPERNODAL_FROM = 100.0
+"""Operations per entry of L: CHOLMOD's own limit, 40, takes supernodes at A⁻¹ of a pedigree, where they are slower."""
+
+ROUNDING = 16 * np.finfo(np.float64).eps
+"""A pivot at most this times its diagonal is the rounding error of a zero."""
+
+WIDEST = 128
+"""Columns of a supernode that the inverse takes at once; beyond it the triangle's own products would dominate."""
+
+_INT32 = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True)
+class SymbolicFactor:
+    """What the pattern of a symmetric matrix tells of its Cholesky factor.
+
+    Attributes
+    ----------
+    order
+        Row of the matrix that is eliminated k-th.
+    counts
+        Non-zeros of each column of L, in this order.
+    mode
+        ``supernodal`` or ``simplicial``.
+    """
+
+    order: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    mode: str
+    _indptr: NDArray[Any]
+    _indices: NDArray[Any]
+    _analysis: Any
+    _wide: bool
+    _pieces: _Pieces
+
+    @property
+    def nonzeros(self) -> int:
+        """Entries of L."""
+        return int(self.counts.sum())
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the factorisation."""
+        return float((self.counts.astype(np.float64) ** 2).sum())
+
+    @property
+    def bytes(self) -> int:
+        """Most bytes while factorising."""
+        index = 8 if self._wide else 4
+        return self._factor_bytes() + self._pieces.update_bytes * (self.mode == "supernodal") + self._indices.size * (8 + index)
+
+    @property
+    def bytes_with_inverse(self) -> int:
+        """Most bytes while factorising, or taking the inverse on a pattern from the factor, where that needs more."""
+        index = 8 if self._wide else 4
+        stored = self._pieces.stored if self.mode == "supernodal" else self.nonzeros
+        exported = stored * (8 + index)
+        export = 2 * self._factor_bytes() + exported * (self.mode == "supernodal")
+        tallest = int(self._pieces.below.max(initial=0))
+        fronts = 8 * (self._pieces.stack + tallest**2 + 2 * tallest * WIDEST)
+        sweep = self._factor_bytes() + exported + fronts + 8 * int(self._pieces.below.sum())
+        return max(self.bytes, export, sweep)
+
+    def _factor_bytes(self) -> int:
+        index = 8 if self._wide else 4
+        if self.mode == "supernodal":
+            return 8 * self._pieces.stored + index * int(self._pieces.below.sum()) + 40 * self.order.size
+        return (8 + index) * self.nonzeros + 40 * self.order.size
+
+    def factorise(self, matrix: csr_array) -> CholeskyFactor:
+        """Factorise a matrix of this pattern.
+
+        Raises
+        ------
+        NotPositiveDefinite
+            Naming the equation of the first pivot that is not positive.
+        """
+        self._check(matrix)
+        try:
+            factor = self._analysis.cholesky(_for_cholmod(matrix, self._wide))
+        except cholmod.CholmodNotPositiveDefiniteError as error:
+            raise self._not_positive(int(error.column)) from None
+        except cholmod.CholmodOutOfMemoryError:
+            raise ResourceError(f"no memory for a factor of {self.nonzeros:,} entries -> solve by pcg") from None
+        pivots = factor.D()
+        bad = np.flatnonzero(~(pivots > ROUNDING * matrix.diagonal()[self.order]))
+        if bad.size:
+            raise self._not_positive(int(bad[0]))
+        return CholeskyFactor(self, factor, pivots)
+
+    def _not_positive(self, column: int) -> NotPositiveDefinite:
+        equation = int(self.order[column])
+        return NotPositiveDefinite(f"equation {equation} has a non-positive pivot", equation)
+
+    def _check(self, matrix: csr_array) -> None:
+        same = matrix.indices is self._indices and matrix.indptr is self._indptr
+        if not same and not (
+            np.array_equal(matrix.indptr, self._indptr) and np.array_equal(matrix.indices, self._indices)
+        ):
+            raise ValueError("the matrix has another pattern than the one that was analysed")
+        if not np.isfinite(matrix.data).all():
+            raise NumericalError("the matrix to be factorised holds values that are not finite")
+
+    @cached_property
+    def place(self) -> NDArray[np.int64]:
+        """When each row is eliminated."""
+        place = np.empty_like(self.order)
+        place[self.order] = np.arange(self.order.size)
+        return place
+
+    @cached_property
+    def supernodes(self) -> Supernodes:
+        """Rows of all supernodes: found once, for the first inverse."""
+        pieces = self._pieces
+        row_start = np.concatenate([[0], np.cumsum(pieces.below)]).astype(np.int64)
+        rows = np.empty(row_start[-1], np.int32)
+        relative = np.empty_like(rows)
+        pattern = (self._indptr, self._indices)
+        supernode_rows(pattern, self.order, self.place, pieces.start, pieces.is_head, row_start, rows)
+        relative_rows(pieces.start, row_start, rows, pieces.parent, relative)
+        return Supernodes(
+            pieces.start, row_start, rows, relative, pieces.parent, pieces.visit, pieces.position, pieces.replaces
+        )
+
+
+@dataclass(frozen=True)
+class CholeskyFactor:
+    """LL' = PAP' of a symmetric positive definite matrix A."""
+
+    symbolic: SymbolicFactor
+    _factor: Any
+    _pivots: NDArray[np.float64]
+
+    def refactorise(self, matrix: csr_array) -> CholeskyFactor:
+        """Factor of other values on the same pattern; this one stays as it is."""
+        return self.symbolic.factorise(matrix)
+
+    def solve(self, rhs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Solve A x = b for one right-hand side (n,) or several (n, k)."""
+        rhs = np.asarray(rhs, dtype=np.float64)
+        if rhs.ndim not in (1, 2) or rhs.shape[0] != self._pivots.size:
+            raise ValueError(f"right-hand side of shape {rhs.shape} for {self._pivots.size} equations")
+        if rhs.size == 0:
+            return np.zeros_like(rhs)
+        return np.ascontiguousarray(self._factor.solve_A(rhs))
+
+    def logdet(self) -> float:
+        """Log-determinant of A."""
+        return float(np.log(self._pivots).sum())
+
+    def inverse_diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of A⁻¹."""
+        size = self._pivots.size
+        values = self._inverse_at(np.arange(size + 1), np.arange(size, dtype=np.int32))
+        return values[self.symbolic.place]
+
+    def inverse_on(self, pattern: csr_array) -> csr_array:
+        """Entries of A⁻¹ at the positions of a pattern, which has to lie within that of A."""
+        symbolic, place = self.symbolic, self.symbolic.place
+        shape = (self._pivots.size,) * 2
+        if pattern.shape != shape or not _within(pattern, symbolic._indptr, symbolic._indices):
+            raise ValueError("the pattern asked for does not lie within that of the factorised matrix")
+        rows = place[np.repeat(np.arange(shape[0]), np.diff(pattern.indptr))]
+        columns = place[pattern.indices]
+        # Either triangle is read from the lower one, so a column holds its entries in any order.
+        left, low = np.minimum(rows, columns), np.maximum(rows, columns).astype(np.int32)
+        by_column = np.argsort(left, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(left, minlength=shape[0]))]).astype(np.int64)
+        values = np.empty(by_column.size)
+        values[by_column] = self._inverse_at(start, low[by_column])
+        return csr_array((values, pattern.indices.copy(), pattern.indptr.copy()), shape=shape)
+
+    def _inverse_at(self, start: NDArray[np.int64], rows: NDArray[np.int32]) -> NDArray[np.float64]:
+        lower = self._factor.L()
+        stack = np.empty(self.symbolic._pieces.stack)
+        values = np.empty(rows.size)
+        selected_inverse(
+            (lower.indptr, lower.indices, lower.data), self.symbolic.supernodes, stack, (start, rows), values
+        )
+        return values
+
+
+def analyse(matrix: csr_array) -> SymbolicFactor:
+    """Order a symmetric pattern and count its factor.
+
+    Parameters
+    ----------
+    matrix
+        Both triangles, columns sorted; its values are not looked at.
+    """
+    size = int(matrix.shape[0])
+    if matrix.shape != (size, size) or size == 0:
+        raise ValueError(f"a matrix of shape {matrix.shape} has no Cholesky factor")
+    pattern = csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
+    wide = matrix.nnz > _INT32
+    analysis = cholmod.analyze(_for_cholmod(pattern, wide), mode="simplicial", ordering_method="amd", use_long=wide)
+    order = analysis.P().astype(np.int64)
+    place = np.empty_like(order)
+    place[order] = np.arange(size)
+    parent, post, counts = (np.empty(size, np.int64) for _ in range(3))
+    elimination_tree(matrix.indptr, matrix.indices, order, place, parent)
+    postorder(parent, post)
+    column_counts(matrix.indptr, matrix.indices, order, place, parent, post, counts)
+    pieces = _Pieces.of(parent, counts)
+    nonzeros, flops = float(counts.sum()), float((counts.astype(np.float64) ** 2).sum())
+    mode = "supernodal" if flops >= SUPERNODAL_FROM * nonzeros else "simplicial"
+    needs_wide = wide or max(pieces.stored, nonzeros) > _INT32
+    if mode == "supernodal" or needs_wide != wide:
+        analysis = cholmod.analyze(
+            _for_cholmod(pattern, needs_wide), mode=mode, ordering_method="amd", use_long=needs_wide
+        )
+        if not np.array_equal(analysis.P(), order):
+            raise NumericalError("the second ordering of a pattern differs from the first")
+    for array in (order, counts, parent):
+        array.setflags(write=False)
+    return SymbolicFactor(order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, pieces)
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Supernodes, wide ones in pieces, with all sizes but no rows yet."""
+
+    start: NDArray[np.int64]
+    is_head: NDArray[np.bool_]
+    below: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    visit: NDArray[np.int64]
+    position: NDArray[np.int64]
+    replaces: NDArray[np.bool_]
+    stack: int
+    stored: int
+    update_bytes: int
+
+    @classmethod
+    def of(cls, parent: NDArray[np.int64], counts: NDArray[np.int64]) -> _Pieces:
+        """Join columns to supernodes, cut wide ones, lay out the stack."""
+        size = parent.size
+        is_first = np.empty(size, np.bool_)
+        relaxed_supernodes(parent, counts, is_first)
+        first = np.flatnonzero(is_first)
+        end = np.append(first[1:], size)
+        under, widths = counts[end - 1] - 1, end - first
+        number = -(-widths // WIDEST)
+        group = np.repeat(np.arange(first.size), number)
+        piece = np.arange(group.size) - np.repeat(np.cumsum(number) - number, number)
+        start = np.append(first[group] + piece * WIDEST, size)
+        below = end[group] - start[1:] + under[group]
+        above = parent[start[1:] - 1]
+        above = np.where(start[1:] < end[group], start[1:], above)
+        up = np.where(above >= 0, np.searchsorted(start, above, side="right") - 1, -1)
+        wide = np.diff(start)
+        visit, position = np.empty_like(up), np.empty_like(up)
+        replaces = np.empty(up.size, np.bool_)
+        stack = int(plan_stack(below**2 + below * wide + wide**2, up, visit, position, replaces))
+        stored = int((widths * (widths + under)).sum())
+        update = 8 * int((under * np.minimum(under, widths.max())).max())
+        return cls(start, piece == 0, below, up, visit, position, replaces, stack, stored, update)
+
+
+def _for_cholmod(matrix: csr_array, wide: bool) -> csc_array:
+    """The symmetric matrix as CSC, with both index arrays of the one type that the library takes."""
+    kind = np.int64 if wide else np.int32
+    csc = csc_array(matrix.shape, dtype=np.float64)
+    csc.data = np.ascontiguousarray(matrix.data, dtype=np.float64)
+    csc.indices = matrix.indices.astype(kind, copy=False)
+    csc.indptr = matrix.indptr.astype(kind, copy=False)
+    csc.has_sorted_indices = True
+    return csc
+
+
+def _within(pattern: csr_array, indptr: NDArray[Any], indices: NDArray[Any]) -> bool:
+    """Whether every position of a pattern is one of the other's."""
+    size = indptr.size - 1
+    asked = np.repeat(np.arange(size), np.diff(pattern.indptr)) * size + pattern.indices
+    known = np.repeat(np.arange(size), np.diff(indptr)) * size + indices
+    at = np.searchsorted(known, asked)
+    return bool((at < known.size).all() and (known[at] == asked).all())

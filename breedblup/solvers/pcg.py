@@ -1,0 +1,344 @@
+"""Preconditioned conjugate gradients, with every criterion of every round, resumable to the bit.
+
+Hestenes & Stiefel (1952); the eigenvalues from its coefficients: Golub & Meurant (2010). Each round, with z = M⁻¹r and ρ = r'z,
+
+    q = A p,   α = ρ/p'q,   x += α p,   r -= α q,   β = ρ_new/ρ,   p = z + β p.
+
+Every 50 rounds and before anything is called converged, r is replaced by b - A x.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
+from scipy.sparse import csr_array
+
+from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
+from breedblup.kernels.iteration import chunked_dot, take_step, turn
+from breedblup.kernels.sparse import csr_product, csr_product_columns
+from breedblup.solvers.preconditioners import Preconditioner
+
+Criterion = Literal["error", "relative_residual", "squared_relative_residual", "relative_change"]
+
+_CHUNK = 8192
+_PRODUCT_CHUNKS = 256
+_RECOMPUTED_EVERY = 50
+
+_Vector = NDArray[np.float64]
+
+
+class SymmetricOperator(Protocol):
+    """A symmetric matrix that is known by its products."""
+
+    def multiply(self, x: _Vector, out: _Vector) -> None:
+        """Fill A x."""
+        ...
+
+
+class CsrOperator:
+    """A symmetric matrix stored whole in CSR; multiplies one vector or, n × k, several."""
+
+    def __init__(self, matrix: csr_array) -> None:
+        self.matrix = matrix
+        share = np.linspace(0, matrix.nnz, _PRODUCT_CHUNKS + 1)
+        self._chunks = np.searchsorted(matrix.indptr, share, side="left").astype(np.int64)
+        self._chunks[0], self._chunks[-1] = 0, matrix.shape[0]
+
+    def multiply(self, x: _Vector, out: _Vector) -> None:
+        """Fill A x."""
+        product = csr_product if x.ndim == 1 else csr_product_columns
+        product(self.matrix.indptr, self.matrix.indices, self.matrix.data, self._chunks, x, out)
+
+
+@dataclass(frozen=True, slots=True)
+class PcgOptions:
+    """When to stop.
+
+    Attributes
+    ----------
+    tolerance
+        What the criterion has to come down to.
+    criterion
+        ``error``: the energy norm of the error, √(r'A⁻¹r), by its bound where one is given, else by its estimate;
+        ``relative_residual``: √(r'r/b'b); ``squared_relative_residual``: r'r/b'b (BLUPF90);
+        ``relative_change``: √(|x_k - x_k-1|²/|x_k|²) (MiX99's CD).
+    maximum_rounds
+        Rounds after which it stops unconverged.
+    """
+
+    tolerance: float = 1e-6
+    criterion: Criterion = "error"
+    maximum_rounds: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
+            raise ModelError(f"tolerance is {self.tolerance}; it has to be positive")
+        if self.criterion not in get_args(Criterion):
+            raise ModelError(f"criterion is {self.criterion!r}; it is one of {', '.join(get_args(Criterion))}")
+        if self.maximum_rounds < 1:
+            raise ModelError(f"maximum_rounds is {self.maximum_rounds}; it has to be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class PcgRound:
+    """Every criterion after one round.
+
+    ``error_estimate`` is √(r'M⁻¹r/λ) with λ the smallest Ritz value so far. λ lies above the smallest eigenvalue of M⁻¹A,
+    most so in early rounds: an estimate, never a bound. ``error_bound`` is None where it was not computed.
+    """
+
+    round: int
+    relative_residual: float
+    squared_relative_residual: float
+    relative_change: float
+    error_estimate: float | None
+    error_bound: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PcgState:
+    """All that the next round needs; handed to `solve_pcg` as ``start`` it goes on with the same bits."""
+
+    x: _Vector
+    r: _Vector
+    p: _Vector
+    rho: float
+    alphas: tuple[float, ...]
+    betas: tuple[float, ...]
+    rounds: tuple[PcgRound, ...]
+    smallest_residual: float = math.inf
+    stalled: int = 0
+
+    @property
+    def round(self) -> int:
+        """Rounds done."""
+        return len(self.alphas)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """x with how it was found; for PCG ``state`` goes on from there."""
+
+    x: _Vector
+    rounds: tuple[PcgRound, ...]
+    converged: bool
+    method: Literal["pcg", "cholesky"]
+    criterion: str
+    tolerance: float
+    state: PcgState | None = field(default=None, repr=False)
+
+
+def solve_pcg(
+    matrix: csr_array | SymmetricOperator,
+    rhs: _Vector,
+    preconditioner: Preconditioner,
+    *,
+    options: PcgOptions | None = None,
+    start: _Vector | PcgState | None = None,
+    error_bound: Callable[[_Vector, _Vector], float] | None = None,
+    monitor: Callable[[PcgRound], None] | None = None,
+) -> Solution:
+    """Solve A x = b; one that does not converge is returned with ``converged`` False.
+
+    Parameters
+    ----------
+    matrix
+        A, symmetric positive definite: CSR with both triangles, or an operator.
+    start
+        First x, or the state of an earlier solution, whose rounds count.
+    error_bound
+        Upper bound of √(r'A⁻¹r) from x and its true residual; evaluated once the estimate meets the tolerance.
+    monitor
+        Told of every round.
+
+    Raises
+    ------
+    NumericalError
+        If something is not finite.
+    NotPositiveDefinite
+        If p'Ap ≤ 0 or r'M⁻¹r ≤ 0.
+    """
+    options = options or PcgOptions()
+    operator: SymmetricOperator = CsrOperator(matrix) if isinstance(matrix, csr_array) else matrix
+    rhs = np.ascontiguousarray(rhs, dtype=np.float64)
+    iteration = _Iteration(operator, rhs, preconditioner, options, error_bound)
+    if iteration.size_of_rhs == 0.0:
+        return Solution(np.zeros_like(rhs), (), True, "pcg", options.criterion, options.tolerance)
+    iteration.begin(start)
+    converged = iteration.residual == 0.0
+    while not converged and iteration.stalled < 2 and len(iteration.alphas) < options.maximum_rounds:
+        record, converged = iteration.advance()
+        if monitor is not None:
+            monitor(record)
+    state = iteration.state()
+    return Solution(state.x, state.rounds, converged, "pcg", options.criterion, options.tolerance, state)
+
+
+class _Iteration:
+    """The private workspace of one solution."""
+
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        rhs: _Vector,
+        preconditioner: Preconditioner,
+        options: PcgOptions,
+        error_bound: Callable[[_Vector, _Vector], float] | None,
+    ) -> None:
+        self.operator, self.rhs, self.preconditioner = operator, rhs, preconditioner
+        self.options, self.error_bound = options, error_bound
+        self.chunks = -(-rhs.size // _CHUNK)
+        self.sums = np.empty((self.chunks, 3))
+        self.size_of_rhs = math.sqrt(self.dot(rhs, rhs))
+        if not math.isfinite(self.size_of_rhs):
+            raise NumericalError("round 0: the right-hand side is not finite")
+        self.q, self.z = np.empty_like(rhs), np.empty_like(rhs)
+
+    def dot(self, a: _Vector, b: _Vector) -> float:
+        """a'b over fixed chunks."""
+        parts = np.empty(self.chunks)
+        chunked_dot(a, b, _CHUNK, parts)
+        return float(parts.sum())
+
+    def begin(self, start: _Vector | PcgState | None) -> None:
+        """First residual and direction, or those of a state."""
+        if isinstance(start, PcgState):
+            self.x, self.r, self.p = start.x.copy(), start.r.copy(), start.p.copy()
+            self.rho, self.smallest, self.stalled = start.rho, start.smallest_residual, start.stalled
+            self.alphas, self.betas, self.rounds = list(start.alphas), list(start.betas), list(start.rounds)
+            self.residual = math.sqrt(self.dot(self.r, self.r))
+            return
+        self.x = np.zeros_like(self.rhs) if start is None else np.array(start, dtype=np.float64)
+        self.r = self.rhs.copy()
+        self.alphas, self.betas, self.rounds = [], [], []
+        self.smallest, self.stalled = math.inf, 0
+        self.residual = self.size_of_rhs if start is None else self.true_residual()
+        self.preconditioner.apply(self.r, self.z)
+        self.p = self.z.copy()
+        self.rho = self.checked_rho()
+
+    def state(self) -> PcgState:
+        """What is needed to go on, read-only."""
+        for array in (self.x, self.r, self.p):
+            array.setflags(write=False)
+        return PcgState(
+            self.x, self.r, self.p, self.rho, tuple(self.alphas), tuple(self.betas), tuple(self.rounds),
+            self.smallest, self.stalled,
+        )  # fmt: skip
+
+    def checked_rho(self) -> float:
+        """r'M⁻¹r, refused where it is no norm."""
+        rho = self.dot(self.r, self.z)
+        k = len(self.alphas)
+        if not math.isfinite(rho):
+            raise NumericalError(f"round {k}: the residual is not finite")
+        if rho < 0.0 or (rho == 0.0 and self.residual > 0.0 and k == 0):
+            raise NotPositiveDefinite(f"round {k}: the preconditioner is not positive definite")
+        return rho
+
+    def true_residual(self) -> float:
+        """Replace r by b - A x and return its size; notice when r has lost touch with it and it no longer falls.
+
+        In exact arithmetic r is b - A x. Where the two differ by half of the latter, rounding has taken over; twice in
+        succession without progress means that no more accuracy can be had.
+        """
+        self.operator.multiply(self.x, self.q)
+        np.subtract(self.rhs, self.q, out=self.q)
+        gap = math.sqrt(self.dot(self.q - self.r, self.q - self.r))
+        self.r[:] = self.q
+        size = math.sqrt(self.dot(self.r, self.r))
+        lost = bool(self.alphas) and gap > 0.5 * size and size > 0.5 * self.smallest
+        self.stalled = self.stalled + 1 if lost else 0
+        self.smallest = min(self.smallest, size)
+        return size
+
+    def advance(self) -> tuple[PcgRound, bool]:
+        """One round: step, criteria, next direction."""
+        k = len(self.alphas) + 1
+        self.operator.multiply(self.p, self.q)
+        curvature = self.dot(self.p, self.q)
+        if not math.isfinite(curvature):
+            raise NumericalError(f"round {k}: the product with the matrix is not finite")
+        if curvature <= 0.0:
+            raise NotPositiveDefinite(f"round {k}: the matrix is not positive definite (p'Ap = {curvature:.3g})")
+        alpha = self.rho / curvature
+        take_step(alpha, self.p, self.q, self.x, self.r, _CHUNK, self.sums)
+        change, size, left = (float(total) for total in self.sums.sum(axis=0))
+        if not (math.isfinite(left) and math.isfinite(size)):
+            raise NumericalError(f"round {k}: the residual is not finite")
+        self.alphas.append(alpha)
+        self.residual = math.sqrt(left)
+        moved = math.sqrt(change / size) if size > 0 else 0.0
+        if k % _RECOMPUTED_EVERY == 0:
+            self.residual = self.true_residual()
+        record, rho = self.measure(moved)
+        converged = False
+        if self.meets(record) or rho == 0.0:
+            self.residual = self.true_residual()
+            record, rho = self.measure(moved)
+            record = self.with_bound(record, needed=self.options.criterion == "error" and self.meets(record))
+            converged = self.meets(record)
+        ends = converged or self.stalled >= 2 or rho == 0.0 or k >= self.options.maximum_rounds
+        if ends and record.error_bound is None:
+            record = self.final(record)
+        if rho == 0.0 and not converged:
+            self.stalled = 2
+        self.rounds.append(record)
+        beta = rho / self.rho
+        self.betas.append(beta)
+        self.rho = rho
+        turn(beta, self.z, self.p, _CHUNK, self.chunks)
+        return record, converged
+
+    def measure(self, moved: float) -> tuple[PcgRound, float]:
+        """The criteria at the present residual, and the next ρ."""
+        self.preconditioner.apply(self.r, self.z)
+        rho = self.checked_rho()
+        relative = self.residual / self.size_of_rhs
+        estimate = math.sqrt(rho / self.smallest_ritz_value())
+        return PcgRound(len(self.alphas), relative, relative**2, moved, estimate, None), rho
+
+    def smallest_ritz_value(self) -> float:
+        """Smallest eigenvalue of the Lanczos matrix that α and β define."""
+        alphas, betas = np.array(self.alphas), np.array(self.betas)
+        diagonal = 1.0 / alphas
+        diagonal[1:] += betas / alphas[:-1]
+        if diagonal.size == 1:
+            return float(diagonal[0])
+        beside = np.sqrt(betas) / alphas[:-1]
+        values = eigh_tridiagonal(diagonal, beside, eigvals_only=True, select="i", select_range=(0, 0))
+        # Rounding can take it to zero; the reciprocal of the estimate has to stay finite.
+        return max(float(values[0]), np.finfo(float).eps * float(diagonal.max()))
+
+    def with_bound(self, record: PcgRound, *, needed: bool) -> PcgRound:
+        """The record with its bound, where one is needed and known; r is the true residual."""
+        if not needed or self.error_bound is None:
+            return record
+        bound = float(self.error_bound(self.x, self.r))
+        if not math.isfinite(bound):
+            raise NumericalError(f"round {record.round}: the error bound is not finite")
+        return replace(record, error_bound=bound)
+
+    def final(self, record: PcgRound) -> PcgRound:
+        """The last record, with its bound at the true residual."""
+        if self.error_bound is None:
+            return record
+        bound_at = self.rhs.copy()
+        self.operator.multiply(self.x, self.q)
+        bound_at -= self.q
+        bound = float(self.error_bound(self.x, bound_at))
+        return replace(record, error_bound=bound)
+
+    def meets(self, record: PcgRound) -> bool:
+        """Whether the criterion is met."""
+        if self.options.criterion == "error":
+            value = record.error_estimate if record.error_bound is None else record.error_bound
+        else:
+            value = getattr(record, self.options.criterion)
+        return value is not None and value <= self.options.tolerance

@@ -1,0 +1,374 @@
+"""The command as its users meet it: what stands on standard output, what in the log, and the exit code."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.exceptions import PanicException
+from rich.console import Console
+from typer.testing import CliRunner
+
+from breedblup import cli
+from breedblup.analysis import evaluate
+from breedblup.errors import (
+    ModelError,
+    NotConverged,
+    NotPositiveDefinite,
+    PublishError,
+    RecordError,
+    ResourceError,
+)
+from breedblup.io.tables import read_pedigree, read_records
+from breedblup.run import pipeline
+from breedblup.run.config import read_config
+
+PEDIGREE = "animal,sire,dam,birth\nÄlpler,,,2010\n牛2,0,0,2011\n003,Älpler,牛2,2014\n04,Älpler,,2014\n5,003,04,2016\n"
+RECORDS = "animal,herd,milk,w\n003,h1,20.5,1\n003,h2,22,1\n04,h1,18,2\n5,h2,25,1\n牛2,h1,,1\n"
+CONFIGURATION = """
+[pedigree]
+file = "pedigree.csv"
+[records]
+file = "records.csv"
+[model]
+formula = "milk ~ herd + (1 | animal) + (1 | ide(animal))"
+[variances]
+animal = 20.0
+"ide(animal)" = 12.0
+residual = 28.0
+[results]
+folder = "results/2026"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "pedigree.csv").write_text(PEDIGREE, encoding="utf-8")
+    (tmp_path / "records.csv").write_text(RECORDS, encoding="utf-8")
+    configure(tmp_path)
+    return tmp_path
+
+
+def configure(folder, old="[results]", new="[results]"):
+    """Write the configuration with one thing changed."""
+    assert old in CONFIGURATION
+    (folder / "evaluation.toml").write_text(CONFIGURATION.replace(old, new), encoding="utf-8")
+
+
+def breedblup(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def process(*arguments, code="from breedblup.cli import main; main()", **options):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, **options)
+
+
+def names(folder):
+    return sorted(place.name for place in folder.iterdir())
+
+
+def test_check_prints_a_table_and_writes_nothing(folder):
+    before = names(folder)
+    result = breedblup("check", folder / "evaluation.toml")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["term", "kind", "levels", "equations", "set", "to", "zero", "relationship"]
+    rows = {line.split()[0]: line.split()[1:5] for line in lines[1:5]}
+    assert rows["herd"] == ["fixed", "2", "2", "1"]
+    assert rows["animal"] == ["random", "5", "5", "0"]
+    assert rows["ide(animal)"] == ["random", "3", "3", "0"]
+    facts = {line.split()[0]: line for line in lines[6:] if not line.startswith(" ")}
+    assert "5 read, 4 used, 1 without milk, 0 without an effect" in facts["records"]
+    assert facts["equations"].split()[1] == "11"
+    assert facts["method"].endswith("cholesky, with exact PEV")
+    assert {"model", "non-zeros", "memory", "because", "note"} <= facts.keys()
+    assert "reading pedigree" in result.stderr
+    assert names(folder) == before
+
+
+def test_run_publishes_and_prints_the_folder(folder):
+    result = breedblup("run", folder / "evaluation.toml")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{folder / 'results' / '2026'}\n"
+    results = folder / "results" / "2026"
+    assert names(results) == ["ebv.csv", "fixed.csv", "random_ide_animal.csv", "run.json"]
+    ebv = pl.read_csv(results / "ebv.csv", infer_schema=False)
+    assert ebv["id"].to_list() == ["Älpler", "牛2", "003", "04", "5"]
+    assert pl.read_csv(results / "random_ide_animal.csv").height == 3
+
+
+def test_run_gives_the_bits_of_python(folder):
+    breedblup("run", folder / "evaluation.toml")
+    config = read_config(folder / "evaluation.toml")
+    relationships = {"animal": read_pedigree(folder / "pedigree.csv")}
+    evaluation = evaluate(config.model, read_records(folder / "records.csv"), config.variances, relationships)
+    published = pl.read_csv(folder / "results/2026/ebv.csv", schema_overrides=evaluation.ebv.schema)
+    assert published.equals(evaluation.ebv)
+
+
+def test_the_run_record(folder):
+    configure(folder, "[records]", '[pedigree.rules]\nborn_after = "error"\n[records]')
+    breedblup("run", folder / "evaluation.toml")
+    record = json.loads((folder / "results/2026/run.json").read_text(encoding="utf-8"))
+    for role, name in (("configuration", "evaluation.toml"), ("pedigree", "pedigree.csv"), ("records", "records.csv")):
+        content = (folder / name).read_bytes()
+        expected = {"path": str(folder / name), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert record["inputs"][role] == expected
+    ebv = (folder / "results/2026/ebv.csv").read_bytes()
+    assert record["files"]["ebv.csv"] == {"rows": 5, "bytes": len(ebv), "sha256": hashlib.sha256(ebv).hexdigest()}
+    assert record["options"]["accuracy"] == "r"
+    assert record["counts"]["records read"] == 5
+    assert record["counts"]["records used"] == 4
+    assert record["pedigree"]["animals"] == 5
+    assert record["pedigree"]["founders"] == 2
+    assert record["configuration"]["pedigree"]["rules"] == {"born_after": "error"}
+    assert record["solution"]["method"] == "cholesky"
+    assert record["solution"]["converged"] is True
+    assert record["versions"].keys() >= {"breedblup", "python", "numpy", "numba", "scipy", "scikit-sparse", "polars"}
+    assert record["machine"].keys() == {"processor", "cores", "memory_bytes", "system"}
+    assert record["machine"]["memory_bytes"] > 2**20
+    stages = [stage["stage"] for stage in record["stages"]]
+    assert stages[:3] == ["checksums of inputs", "read inputs", "relationships"]
+    assert stages[-2:] == ["write results", "checksums of inputs again"]
+    peaks = [stage["peak_memory_bytes_so_far"] for stage in record["stages"]]
+    assert peaks == sorted(peaks)
+    assert peaks[0] > 2**20
+    assert any("inbreeding" in note for note in record["notes"])
+
+
+def test_parquet_pcg_base_and_repairs(folder):
+    (folder / "pedigree.csv").write_text(PEDIGREE.replace("04,Älpler,,2014", "04,Älpler,,2009"), encoding="utf-8")
+    configure(
+        folder,
+        'folder = "results/2026"',
+        """
+folder = "results/2026"
+format = "parquet"
+[pedigree.rules]
+born_after = "repair"
+[solve]
+method = "pcg"
+pev = "none"
+[base]
+kind = "birth_years"
+first = 2014
+last = 2014
+""",
+    )
+    result = breedblup("run", folder / "evaluation.toml")
+    assert result.exit_code == 0, result.stderr
+    results = folder / "results/2026"
+    files = ["convergence", "ebv", "fixed", "pedigree_repairs", "random_ide_animal"]
+    assert names(results) == [*(f"{name}.parquet" for name in files), "run.json"]
+    ebv = pl.read_parquet(results / "ebv.parquet")
+    assert ebv.filter(pl.col("id") == "003")["ebv"].item() == 0
+    assert ebv["pev"].null_count() == 5
+    repairs = pl.read_parquet(results / "pedigree_repairs.parquet")
+    assert repairs.select("animal", "role", "parent").rows() == [("04", "sire", "Älpler")]
+    record = json.loads((results / "run.json").read_text(encoding="utf-8"))
+    assert record["pedigree"]["repairs"] == 1
+    rounds = pl.read_parquet(results / "convergence.parquet")
+    assert record["solution"]["last_round"] == rounds.row(-1, named=True)
+    assert record["solution"]["last_round"]["round"] == rounds.height
+    assert "warning: pedigree: " in result.stderr
+    assert " note: base: mean of animals born 2014 to 2014 is 0" in result.stderr
+    assert " round 2, error about " in result.stderr
+
+
+def test_base_by_a_file_of_ids(folder):
+    (folder / "base.csv").write_text("id,why\n5,young\n", encoding="utf-8")
+    configure(folder, "[results]", '[base]\nkind = "ids"\nfile = "base.csv"\n[results]')
+    assert breedblup("run", folder / "evaluation.toml").exit_code == 0
+    ebv = pl.read_csv(folder / "results/2026/ebv.csv", infer_schema=False)
+    assert ebv["ebv"].to_list()[-1] == "0.0"
+    (folder / "base.csv").write_text("id\n", encoding="utf-8")
+    result = breedblup("run", folder / "evaluation.toml", "--replace")
+    assert result.exit_code == 20
+    assert "error: base.csv: no ids below the header; the base needs at least one animal" in result.stderr
+
+
+def test_a_matrix_of_the_users(folder):
+    (folder / "k.csv").write_text("id1,id2,value\n003,003,2\n04,04,2\n5,5,2\n5,003,0.5\n", encoding="utf-8")
+    text = CONFIGURATION.replace("[pedigree]", '[relationships]\nanimal = { file = "k.csv", kind = "relationship" }')
+    text = text.replace('file = "pedigree.csv"\n', "").replace("[records]", "[records]")
+    (folder / "evaluation.toml").write_text(text, encoding="utf-8")
+    (folder / "records.csv").write_text(RECORDS.replace("牛2,h1,,1\n", ""), encoding="utf-8")
+    result = breedblup("run", folder / "evaluation.toml")
+    assert result.exit_code == 0, result.stderr
+    assert pl.read_csv(folder / "results/2026/ebv.csv", infer_schema=False)["id"].to_list() == ["003", "04", "5"]
+    record = json.loads((folder / "results/2026/run.json").read_text(encoding="utf-8"))
+    assert record["pedigree"] is None
+    assert record["inputs"]["relationship animal"]["path"] == str(folder / "k.csv")
+    (folder / "k.csv").write_text("id1,id2,value\n003,003,2\n04,04,2\n5,5,2\n5,003,3\n", encoding="utf-8")
+    result = breedblup("check", folder / "evaluation.toml")
+    assert result.exit_code == 20
+    assert "error: k.csv: the relationship matrix is not positive definite, noticed at '" in result.stderr
+
+
+def test_replace(folder):
+    assert breedblup("run", folder / "evaluation.toml").exit_code == 0
+    first = (folder / "results/2026/run.json").read_bytes()
+    refused = breedblup("run", folder / "evaluation.toml")
+    assert refused.exit_code == 20
+    assert "there are results already; name another folder, or ask to --replace them" in refused.stderr
+    assert refused.stdout == ""
+    assert (folder / "results/2026/run.json").read_bytes() == first
+    assert breedblup("run", folder / "evaluation.toml", "--replace").exit_code == 0
+    assert (folder / "results/2026/run.json").read_bytes() != first
+    assert names(folder / "results") == ["2026"]
+
+
+def test_an_iteration_that_does_not_converge_publishes_nothing(folder):
+    configure(folder, "[results]", '[solve]\nmethod = "pcg"\npev = "none"\nmaximum_rounds = 1\n[results]')
+    result = breedblup("run", folder / "evaluation.toml")
+    assert (result.exit_code, result.stdout) == (30, "")
+    assert result.stderr.splitlines()[-1].startswith("error: PCG stopped after 1 rounds")
+    assert names(folder / "results") == []
+
+
+def test_too_little_memory(folder):
+    configure(folder, "[results]", "[solve]\nmemory_gib = 1e-9\n[results]")
+    result = breedblup("run", folder / "evaluation.toml")
+    assert (result.exit_code, result.stdout) == (40, "")
+
+
+def test_inputs_that_change_during_the_run_are_refused(folder, monkeypatch):
+    def meddling(*arguments, **options):
+        (folder / "records.csv").write_text(RECORDS + "5,h1,30,1\n", encoding="utf-8")
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "evaluate", meddling)
+    result = breedblup("run", folder / "evaluation.toml")
+    assert result.exit_code == 20
+    assert "error: 'records.csv': changed while the evaluation ran; nothing is published; run it again" in result.stderr
+    assert names(folder / "results") == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "message"),
+    [
+        (RecordError("records.csv:3: bad"), 20, "error: records.csv:3: bad"),
+        (ModelError("no"), 20, "error: no"),
+        (NotPositiveDefinite("no", 3), 20, "error: no"),
+        (PublishError("in the way"), 20, "error: in the way"),
+        (NotConverged("30 rounds", None), 30, "error: 30 rounds"),
+        (ResourceError("too big"), 40, "error: too big"),
+        (MemoryError(), 40, "error: the memory of the machine does not suffice; see what `breedblup check` plans"),
+        (KeyboardInterrupt(), 60, "error: stopped on request; nothing is published"),
+    ],
+)
+def test_exit_codes_without_traceback(folder, monkeypatch, raised, code, message):
+    def fail(*arguments, **options):
+        raise raised
+
+    for name in ("check", "run"):
+        monkeypatch.setattr(cli, f"{name}_evaluation", fail)
+        result = breedblup(name, folder / "evaluation.toml")
+        assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"{message}\n")
+
+
+@pytest.mark.parametrize("fault", [IndexError, PanicException])
+def test_a_fault_of_ours_is_logged_with_its_traceback(folder, monkeypatch, fault):
+    def fail(*arguments, **options):
+        raise fault("[0, 1] out of [bold]bounds[/bold]")
+
+    monkeypatch.setattr(cli, "check_evaluation", fail)
+    result = breedblup("check", folder / "evaluation.toml")
+    assert (result.exit_code, result.stdout) == (50, "")
+    assert "Traceback" in result.stderr
+    assert f"{fault.__name__}: [0, 1] out of [bold]bounds[/bold]" in result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        f"error: a fault of breedblup itself ({fault.__name__}); please report it with the log above"
+    )
+
+
+def test_usage(folder):
+    for arguments in (["run"], ["run", "--rplace", "x.toml"], ["chek", "x.toml"]):
+        result = breedblup(*arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "Usage: " in result.stderr
+
+
+def test_help_gives_an_example_of_each_command():
+    for command in ("check", "run"):
+        text = breedblup(command, "--help").stdout
+        assert f"Example: breedblup {command} evaluation.toml" in text
+        assert command in breedblup("--help").stdout
+    assert breedblup("--version").stdout.startswith("breedblup 0.")
+
+
+def test_rounds_on_a_terminal():
+    written = io.StringIO()
+    with cli.rounds_shown(Console(file=written, force_terminal=True, no_color=True)) as show:
+        show("solve", {"method": "pcg"})
+        for number in (1, 2, 3):
+            show("round", {"round": number, "error": None if number == 1 else 0.5})
+        show("tables", {})
+    assert "round 3, error about 5.0e-01 genetic SD" in written.getvalue()
+
+
+def test_errors_of_the_configuration(folder):
+    configure(folder, "[records]", "[recrods]")
+    result = process("check", folder / "evaluation.toml", text=True)
+    assert (result.returncode, result.stdout) == (20, "")
+    assert result.stderr.splitlines() == [
+        "error: evaluation.toml: [records] is missing; it has to be given",
+        "evaluation.toml: unknown section 'recrods'; did you mean 'records'? "
+        "(known: pedigree, records, model, variances, relationships, solve, results, base)",
+    ]
+
+
+def test_any_script_on_any_terminal(folder):
+    configure(folder, "milk ~ herd", "milk ~ 牛舎")
+    (folder / "records.csv").write_text(RECORDS.replace("herd", "牛舎"), encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    assert b"\n\\u725b\\u820e " in process("check", folder / "evaluation.toml", env=environment).stdout
+    lines = process("check", folder / "evaluation.toml").stdout.decode().splitlines()
+    assert lines[2].startswith("牛舎  ")
+    assert lines[0].index("kind") == lines[2].index("fixed") + 2  # two letters that are two cells wide
+
+
+SLEEPING = """
+import sys, time
+from breedblup import cli
+def sleep(*arguments, **options):
+    print("asleep", file=sys.stderr, flush=True)
+    time.sleep(60)
+cli.run_evaluation = sleep
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_on_request(folder, number):
+    command = [sys.executable, "-c", SLEEPING, "run", str(folder / "evaluation.toml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr.readline() == "asleep\n"
+        running.send_signal(number)
+        stdout, stderr = running.communicate(timeout=30)
+    assert (running.returncode, stdout) == (60, "")
+    assert stderr == "error: stopped on request; nothing is published\n"
+
+
+def test_a_reader_that_goes_away_is_no_fault(folder):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", "from breedblup.cli import main; main()", "check", str(folder / "evaluation.toml")]
+    with os.fdopen(write, "w") as closed:
+        result = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+    assert result.returncode == 0
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).parent / "breedblup"
+    result = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("breedblup 0.")

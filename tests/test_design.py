@@ -1,0 +1,168 @@
+"""Coding records: types, levels, missing values, weights; every record used or counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.polynomial import Polynomial
+
+import breedblup as bb
+from breedblup.design import legendre, orthogonal_polynomials
+from breedblup.frames import Table
+
+
+def file(text: str) -> Table:
+    return Table(pl.read_csv(text.encode(), infer_schema=False), "records.csv", 2)
+
+
+def design(formula: str, records: object, **options: object) -> bb.Design:
+    weights = options.pop("weights", None)
+    model = bb.Model.from_formula(formula, weights=weights)  # type: ignore[arg-type]
+    return bb.build_design(model, records, {}, **options)  # type: ignore[arg-type]
+
+
+def term(built: bb.Design, name: str):  # type: ignore[no-untyped-def]
+    return next(t for t in built.terms if t.name == name)
+
+
+FRAME = pl.DataFrame(
+    {"y": [1.0, 2.0, 3.0, 4.0], "h": ["b", "a", "b", "a"], "n": [10, 9, 9, 10], "x": [0.5, 1.5, 2.0, 3.0]}
+)
+
+
+def test_types_decide_as_in_lme4() -> None:
+    built = design("y ~ h + n + x", FRAME)
+    assert term(built, "h").levels.to_list() == ["a", "b"]
+    assert term(built, "h").codes.tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(term(built, "x").basis[:, 0], FRAME["x"])
+    assert not term(built, "n").classes
+    assert any(
+        note.startswith("n: a column of whole numbers, taken as a covariate; write factor(n)") for note in built.notes
+    )
+
+
+def test_whole_number_levels_sort_by_value_and_keep_their_text() -> None:
+    assert term(design("y ~ factor(n)", FRAME), "n").levels.to_list() == ["9", "10"]
+    assert term(design("y ~ factor(h)", file("y,h\n1,007\n2,7\n3,10\n")), "h").levels.to_list() == ["007", "10", "7"]
+
+
+def test_a_file_has_no_types_so_whole_numbers_have_to_be_declared() -> None:
+    records = file("y,herd,age,farm\n1,1,2.5,A\n2,2,3,B\n3,1,4,A\n")
+    built = design("y ~ age + farm + factor(herd)", records)
+    assert not term(built, "age").classes
+    assert term(built, "farm").classes
+    with pytest.raises(
+        bb.ModelError, match=r"records.csv: column 'herd' holds whole numbers, .* factor\(herd\) or covariate"
+    ):
+        design("y ~ herd", records)
+
+
+def test_leading_zeros_are_classes() -> None:
+    assert term(design("y ~ herd", file("y,herd\n1,01\n2,02\n3,01\n")), "herd").levels.to_list() == ["01", "02"]
+
+
+def test_interactions_have_observed_levels_only() -> None:
+    records = pl.DataFrame(
+        {"y": [1.0, 2, 3, 4], "a": ["x", "y", "x", "x"], "b": ["2", "10", "10", "2"], "c": list("ppqp")}
+    )
+    built = design("y ~ 0 + a:b:c", records)
+    assert term(built, "a:b:c").levels.to_list() == ["x:2:p", "x:10:q", "y:10:p"]
+    assert term(built, "a:b:c").codes.tolist() == [0, 2, 1, 0]
+
+
+def test_covariate_nested_in_classes() -> None:
+    built = design("y ~ h + h:leg(x, 1, range=(0, 4))", FRAME)
+    nested = term(built, "h:leg(x, 1)")
+    assert nested.equations == 4
+    assert nested.label(1, 1) == "b:1"
+    np.testing.assert_allclose(nested.basis[:, 1], np.sqrt(1.5) * (FRAME["x"].to_numpy() / 2 - 1))
+
+
+def test_legendre_is_orthonormal() -> None:
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    phi = legendre(5 + 3 * nodes, 5, 2.0, 8.0)
+    np.testing.assert_allclose(phi.T * weights @ phi, np.eye(6), atol=1e-13)
+
+
+def test_orthogonal_polynomials_span_and_are_orthonormal() -> None:
+    x = np.array([2001.0, 2002, 2002, 2005, 2009, 2010])
+    p = orthogonal_polynomials(x, 3)
+    np.testing.assert_allclose(p.T @ p, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(p.sum(axis=0), 0, atol=1e-12)
+    for k in range(3):
+        fitted = Polynomial.fit(x, p[:, k], k + 1)
+        np.testing.assert_allclose(fitted(x), p[:, k], atol=1e-10)
+        assert fitted.convert().coef[k + 1] > 0
+
+
+def test_missing_traits_are_counted_and_zero_is_a_value() -> None:
+    built = design("y ~ 1", file("animal,y\n4,4.5\n5,NA\n6,\n7,0\n8,.\n9,nan\n"))
+    assert built.y.tolist() == [4.5, 0.0]
+    assert built.rows.tolist() == [0, 3]
+    counts = built.counts
+    assert (counts.read, counts.used, counts.without_trait, counts.without_effect) == (6, 2, 4, 0)
+    assert "4 records without a value of 'y' left out" in built.notes
+
+
+def test_missing_effects_are_refused_or_dropped_and_counted() -> None:
+    records = file("y,h,x\n1,a,1.5\n2,,2.5\n3,b,NA\n4,b,3.5\n,,\n")
+    with pytest.raises(
+        bb.RecordError, match=r"records.csv line 3: 'h' is missing where 'y' is known -> fill it in, or set"
+    ):
+        design("y ~ h + x", records)
+    built = design("y ~ h + x", records, missing_effects="drop")
+    assert (built.counts.used, built.counts.without_trait, built.counts.without_effect) == (2, 1, 2)
+    assert "1 records without 'x' left out" in built.notes
+
+
+@pytest.mark.parametrize(
+    ("formula", "text", "message"),
+    [
+        ("y ~ 1", "y\n", "records.csv: no records below the header"),
+        ("y ~ 1", "y,h\nNA,1\n,2\n", "records.csv: none of the 2 records has a value of 'y'"),
+        ("y ~ 1", "y\n1\ninf\n-inf\n", "records.csv lines 3, 4: column 'y' is infinite; correct the values"),
+        ("y ~ 1", "y\n1\nabc\n", "records.csv line 3: column 'y' holds 'abc' where a number belongs"),
+        ("z ~ 1", "y\n1\n", r"records.csv has no column 'z' \(its columns: 'y'\)"),
+        ("y ~ herb", "y,herd\n1,a\n", "records.csv has no column 'herb'; did you mean 'herd'"),
+        ("y ~ x:z", "y,x,z\n1,1.5,2.5\n", r"x:z multiplies the covariates 'x' and 'z' -> put their product"),
+        (
+            "y ~ poly(x, 2)",
+            "y,x\n1,1.5\n2,2.5\n",
+            "a polynomial of degree 2 needs more than 2 distinct values; found 2",
+        ),
+        ("y ~ leg(x, 1)", "y,x\n1,1.5\n2,1.5\n", r"leg\(x, 1\): all values are 1.5; declare a range"),
+        ("y ~ leg(x, 1, range=(0, 1))", "y,x\n1,0.5\n2,1.5\n", "x is 1.5 in one of 1 records outside the range"),
+        ("y ~ factor(h) + h", "y,h\n1,a\n", "two terms of the model are called 'h'"),
+    ],
+)
+def test_refused(formula: str, text: str, message: str) -> None:
+    with pytest.raises(bb.BreedblupError, match=message):
+        design(formula, file(text))
+
+
+def test_weights_have_to_be_positive() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 3.0], "w": [1.0, 0.0, 2.0]})
+    with pytest.raises(bb.RecordError, match="records row 1: weight 'w' is 0; weights have to be positive"):
+        design("y ~ 1", records, weights="w")
+    assert design("y ~ 1", records.filter(pl.col("w") > 0), weights="w").weights.tolist() == [1.0, 2.0]  # type: ignore[union-attr]
+
+
+def test_nothing_left() -> None:
+    with pytest.raises(bb.RecordError, match="no record is left after those with a missing effect were left out"):
+        design("y ~ h", file("y,h\n1,\n"), missing_effects="drop")
+
+
+def test_dates_are_no_numbers() -> None:
+    records = pl.DataFrame({"y": [1.0], "d": ["2001-01-01"]}).with_columns(pl.col("d").str.to_date())
+    with pytest.raises(bb.RecordError, match="records: column 'd' is of type Date; a number is needed"):
+        design("y ~ covariate(d)", records)
+
+
+def test_relationship_without_its_term() -> None:
+    k = bb.inverse_from(np.eye(1), ["a"], kind="relationship")
+    model = bb.Model.from_formula("y ~ 1 + (1 | animal)")
+    with pytest.raises(
+        bb.ModelError, match=r"a relationship is given for 'animl', but no random term .*; did you mean 'animal'\?"
+    ):
+        bb.build_design(model, FRAME, {"animl": k})

@@ -1,0 +1,423 @@
+"""Evaluations of random problems against V⁻¹, properties of the answers, and what is said about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from conftest import EXACT, ITERATIVE, REFS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import blup_by_v, full_rank_columns, indicator, positive_definite, random_pedigree, tabular_a
+
+import breedblup as bb
+from breedblup.evaluation import accuracy_from_reliability, parent_average, progeny_with_records
+from breedblup.mme import EnergyBound
+from breedblup.solvers.pcg import CsrOperator
+
+SEEDS = st.integers(0, 2**32 - 1)
+DIRECT = bb.EvaluateOptions(method="cholesky", pev="exact")
+ITERATED = bb.EvaluateOptions(method="pcg", pev="exact", pcg=bb.PcgOptions(tolerance=ITERATIVE * 1e-3))
+
+
+class Problem:
+    """A small pedigree, its records, and the model milk ~ herd + age + animal + ide(animal) with weights."""
+
+    def __init__(self, seed: int, animals: int = 14, records: int = 30) -> None:
+        rng = np.random.default_rng(seed)
+        sire, dam = random_pedigree(rng, animals, 8)
+        names = np.array([f"id {i:02d}" for i in range(animals)])
+        self.pedigree = pl.DataFrame(
+            {"animal": names, "sire": np.where(sire >= 0, names[sire], ""), "dam": np.where(dam >= 0, names[dam], "")}
+        )
+        codes = rng.integers(0, animals, records)
+        self.records = pl.DataFrame(
+            {
+                "animal": names[codes],
+                "herd": np.array(["A", "B", "C"])[rng.integers(0, 3, records)],
+                "age": rng.normal(30, 4, records),
+                "w": rng.uniform(0.5, 2, records),
+                "milk": rng.normal(100, 10, records),
+            }
+        )
+        self.variances = bb.VarianceComponents(
+            {"animal": float(rng.uniform(0.5, 9)), "ide(animal)": float(rng.uniform(0.5, 5))},
+            residual=float(rng.uniform(1, 9)),
+        )
+        self.names = names
+        self.a = tabular_a(sire.tolist(), dam.tolist())
+        self.model = bb.Model.from_formula("milk ~ herd + age + (1 | animal) + (1 | ide(animal))", weights="w")
+
+    def evaluate(self, options: bb.EvaluateOptions = DIRECT) -> bb.Evaluation:
+        relationships = {"animal": bb.Pedigree.from_frame(self.pedigree)}
+        return bb.evaluate(self.model, self.records, self.variances, relationships, options=options)
+
+    def by_definition(self) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+        z = (self.records["animal"].to_numpy()[:, None] == self.names).astype(float)
+        recorded = z.any(axis=0)
+        herds, _ = indicator(self.records["herd"].to_list())
+        x = full_rank_columns(np.column_stack([np.ones(len(z)), herds[:, 1:], self.records["age"]]))
+        effects = {
+            "animal": (z, float(self.variances["animal"]) * self.a),
+            "ide(animal)": (z[:, recorded], float(self.variances["ide(animal)"]) * np.eye(recorded.sum())),
+        }
+        residual = np.diag(float(self.variances.residual) / self.records["w"].to_numpy())
+        b, solutions, pev = blup_by_v(self.records["milk"].to_numpy(), x, effects, residual)
+        return x @ b, solutions, pev, x
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.sampled_from([DIRECT, ITERATED]))
+def test_against_v_inverse(seed: int, options: bb.EvaluateOptions) -> None:
+    problem = Problem(seed)
+    evaluation = problem.evaluate(options)
+    fitted, solutions, pev, x = problem.by_definition()
+    for term in ("animal", "ide(animal)"):
+        table = evaluation.random(term)
+        np.testing.assert_allclose(table["solution"], solutions[term], rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(table["pev"], pev[term], rtol=1e-8)
+    ebv = evaluation.ebv
+    np.testing.assert_allclose(
+        ebv["reliability"], 1 - pev["animal"] / (np.diag(problem.a) * float(problem.variances["animal"])), atol=1e-8
+    )
+    effect = {(t, lv): e for t, lv, e in evaluation.fixed.select("term", "level", "estimate").iter_rows()}
+    found = [
+        effect["(Intercept)", ""] + effect["herd", herd] + effect["age", ""] * age
+        for herd, age in problem.records.select("herd", "age").iter_rows()
+    ]
+    np.testing.assert_allclose(found, fitted, rtol=1e-7)
+    assert evaluation.fixed["constrained"].sum() == evaluation.fixed.height - x.shape[1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_permuting_rows_permutes_the_answers(seed: int) -> None:
+    problem = Problem(seed)
+    before = problem.evaluate().ebv
+    rng = np.random.default_rng(seed)
+    problem.pedigree = problem.pedigree[rng.permutation(problem.pedigree.height)]
+    problem.records = problem.records[rng.permutation(problem.records.height)]
+    after = problem.evaluate().ebv
+    assert after["id"].to_list() == problem.pedigree["animal"].to_list()
+    joined = before.join(after, on="id", suffix="_after")
+    for column in ("ebv", "pev", "reliability", "parent_average", "inbreeding", "records", "progeny_records"):
+        np.testing.assert_allclose(joined[column], joined[f"{column}_after"], rtol=1e-8, atol=1e-9)
+
+
+def test_an_unconnected_animal_changes_nothing() -> None:
+    problem = Problem(7)
+    before = problem.evaluate().ebv
+    stranger = pl.DataFrame({"animal": ["stranger"], "sire": [""], "dam": [""]})
+    problem.pedigree = pl.concat([stranger, problem.pedigree])
+    after = problem.evaluate().ebv
+    assert after.row(0, named=True)["ebv"] == pytest.approx(0.0, abs=EXACT)
+    assert after.row(0, named=True)["reliability"] == pytest.approx(0.0, abs=EXACT)
+    np.testing.assert_allclose(after["ebv"][1:], before["ebv"], rtol=1e-9, atol=1e-10)
+
+
+def test_coding_of_fixed_effects_does_not_matter_to_random_ones() -> None:
+    problem = Problem(11)
+    first = problem.evaluate().ebv["ebv"]
+    for formula in ("milk ~ 0 + herd + age", "milk ~ age + herd:w2 + herd", "milk ~ poly(age, 1) + herd"):
+        problem.records = problem.records.with_columns(w2=pl.lit("one"))
+        problem.model = bb.Model.from_formula(f"{formula} + (1 | animal) + (1 | ide(animal))", weights="w")
+        np.testing.assert_allclose(problem.evaluate().ebv["ebv"], first, rtol=1e-7, atol=1e-8)
+
+
+def test_the_bound_is_a_bound() -> None:
+    """On 200 random problems and at every kind of iterate: never below the true error, nor below any animal's."""
+    tightest = np.inf
+    for seed in range(200):
+        problem = Problem(seed, animals=10, records=16)
+        relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+        prepared = bb.prepare(problem.model, problem.records, problem.variances, relationships)
+        equations = prepared.pattern.equations(problem.variances)
+        c = equations.lhs.toarray()
+        exact = np.linalg.solve(c, equations.rhs)
+        operator = CsrOperator(equations.lhs)
+        bound = EnergyBound(operator, prepared.layout, problem.variances, prepared.constraints.factor)
+        rng = np.random.default_rng(seed)
+        free = np.ones(exact.size)
+        free[prepared.constraints.equations] = 0.0
+        for error in (
+            exact,
+            rng.standard_normal(exact.size),
+            np.eye(exact.size)[-1],
+            c @ rng.standard_normal(exact.size),
+        ):
+            error = error * free
+            norm = float(np.sqrt(error @ c @ error))
+            found = bound(exact - error, c @ error)
+            assert found >= norm * (1 - 1e-9)
+            tightest = min(tightest, found / norm)
+            at = prepared.layout.slice_of("animal")
+            genetic = np.sqrt(np.diag(problem.a) * float(problem.variances["animal"]))
+            positions = [problem.names.tolist().index(name) for name in prepared.layout.terms[-2].levels]
+            assert (np.abs(error[at]) / genetic[positions] <= found * (1 + 1e-9)).all()
+    assert tightest < 2.0  # it is not a bound by being useless
+
+
+def test_pcg_reports_every_criterion_every_round() -> None:
+    evaluation = Problem(3).evaluate(bb.EvaluateOptions(method="pcg"))
+    solution = evaluation.solution
+    assert solution.converged
+    assert [record.round for record in solution.rounds] == list(range(1, len(solution.rounds) + 1))
+    for record in solution.rounds:
+        assert record.squared_relative_residual == pytest.approx(record.relative_residual**2)
+        assert record.relative_change >= 0
+        assert record.error_estimate is not None
+    assert solution.rounds[-1].error_bound is not None
+    assert solution.rounds[-1].error_bound <= solution.tolerance
+    assert evaluation.ebv["pev"].is_null().all()
+    assert evaluation.ebv["reliability"].is_null().all()
+    assert evaluation.fixed["se"].is_null().all()
+    assert "no error above" in str(evaluation)
+    assert "reliability not computed: " in str(evaluation)
+
+
+def test_not_converging_is_an_error_that_carries_the_solution() -> None:
+    options = bb.EvaluateOptions(method="pcg", pcg=bb.PcgOptions(maximum_rounds=2))
+    with pytest.raises(
+        bb.NotConverged, match="PCG stopped after 2 rounds with error above 1e-06 -> allow more"
+    ) as stopped:
+        Problem(3).evaluate(options)
+    assert isinstance(stopped.value.solution, bb.Solution)
+
+
+def test_frames_come_back_in_the_library_that_they_came_in() -> None:
+    problem = Problem(4)
+    problem.records = problem.records.to_pandas()
+    evaluation = problem.evaluate()
+    assert isinstance(evaluation.ebv, pd.DataFrame)
+    assert isinstance(evaluation.fixed, pd.DataFrame)
+    assert isinstance(evaluation.random("ide(animal)"), pd.DataFrame)
+
+
+def test_unknown_random_term() -> None:
+    with pytest.raises(bb.ModelError, match=r"no random term 'animl'; did you mean 'animal'\?"):
+        Problem(4).evaluate().random("animl")
+
+
+def test_accuracy_scales() -> None:
+    reliability = np.array([0.0, 0.36, 0.75, 1.0])
+    np.testing.assert_allclose(accuracy_from_reliability(reliability, "r"), [0, 0.6, np.sqrt(0.75), 1])
+    np.testing.assert_allclose(accuracy_from_reliability(reliability, "r2"), reliability)
+    np.testing.assert_allclose(accuracy_from_reliability(reliability, "bif"), [0, 0.2, 0.5, 1])
+    assert Problem(1).evaluate(bb.EvaluateOptions(accuracy="bif")).accuracy_scale == "bif"
+
+
+def test_family_columns() -> None:
+    sire, dam = np.array([-1, -1, 0, 0, 3]), np.array([-1, -1, 1, -1, 3])
+    np.testing.assert_allclose(parent_average(np.arange(5.0) + 2, sire, dam), [0, 0, 2.5, 1, 5])
+    assert progeny_with_records(np.array([True, True, True, True, True]), sire, dam).tolist() == [2, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "qr"}, "method is 'qr'; it can be 'auto', 'cholesky', 'pcg'"),
+        ({"pev": True}, "pev is True; it can be 'auto', 'exact', 'none'"),
+        ({"accuracy": "R"}, "accuracy is 'R'; it can be 'r', 'r2', 'bif'"),
+    ],
+)
+def test_options_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(bb.ModelError, match=message):
+        bb.EvaluateOptions(**options)
+
+
+def test_variance_of_zero() -> None:
+    problem = Problem(2)
+    problem.variances = bb.VarianceComponents({"animal": 0.0, "ide(animal)": 1.0}, residual=1.0)
+    with pytest.raises(
+        bb.ModelError, match="the variance of 'animal' is 0: its effects are all zero -> leave the term out"
+    ):
+        problem.evaluate()
+
+
+def test_relationship_of_the_wrong_kind() -> None:
+    problem = Problem(2)
+    with pytest.raises(
+        bb.ModelError, match=r"relationships\['animal'\] is a ndarray; give a Pedigree or a Relationship"
+    ):
+        bb.evaluate(problem.model, problem.records, problem.variances, {"animal": np.eye(3)})  # type: ignore[dict-item]
+
+
+def test_animals_that_the_pedigree_lacks() -> None:
+    problem = Problem(2)
+    pedigree = bb.Pedigree.from_frame(problem.pedigree)
+    problem.records[0, "animal"] = "unheard of"
+    relationships = {"animal": pedigree}
+    with pytest.raises(
+        bb.RecordError, match="records row 0: animal 'unheard of' is not in the relationship given for 'animal'"
+    ):
+        bb.evaluate(problem.model, problem.records, problem.variances, relationships)
+    options = bb.EvaluateOptions(unknown_animals="founder")
+    evaluation = bb.evaluate(problem.model, problem.records, problem.variances, relationships, options=options)
+    assert evaluation.ebv["id"][-1] == "unheard of"
+    assert any(
+        "1 animals of the records added to the pedigree as founders: 'unheard of'" in n for n in evaluation.notes
+    )
+
+
+def test_a_matrix_of_the_users_as_relationship() -> None:
+    problem = Problem(9)
+    k = positive_definite(np.random.default_rng(1), 14)
+    made = bb.inverse_from(k, problem.names.tolist(), kind="relationship")
+    for options in (DIRECT, ITERATED):
+        evaluation = bb.evaluate(problem.model, problem.records, problem.variances, {"animal": made}, options=options)
+        problem.a = k
+        _, solutions, pev, _ = problem.by_definition()
+        np.testing.assert_allclose(evaluation.ebv["ebv"], solutions["animal"], rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(evaluation.ebv["pev"], pev["animal"], rtol=1e-7)
+        assert evaluation.ebv["inbreeding"].is_null().all()
+
+
+def test_refresh_for_other_variances_equals_a_new_assembly() -> None:
+    problem = Problem(5)
+    relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+    pattern = bb.prepare(problem.model, problem.records, problem.variances, relationships).pattern
+    buffer = pattern.equations(problem.variances).lhs.data
+    other = bb.VarianceComponents({"animal": 3.0, "ide(animal)": 2.0}, residual=7.0)
+    refreshed = pattern.equations(other)
+    assert np.shares_memory(refreshed.lhs.data, buffer)
+    fresh = bb.prepare(problem.model, problem.records, other, relationships).pattern.equations(other)
+    np.testing.assert_array_equal(refreshed.lhs.toarray(), fresh.lhs.toarray())
+    np.testing.assert_array_equal(refreshed.rhs, fresh.rhs)
+
+
+def test_layout_names_equations() -> None:
+    problem = Problem(5)
+    layout = bb.prepare(
+        problem.model, problem.records, problem.variances, {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+    ).layout
+    assert layout.describe(0) == "equation 0 ((Intercept))"
+    assert layout.describe(layout.slice_of("herd").start + 1) == "equation 2 (herd 'B')"
+    first = layout.slice_of("animal").start
+    term, level, coefficient = layout.locate(first + 3)
+    assert (term.name, level, coefficient) == ("animal", 3, 0)
+    with pytest.raises(bb.ModelError, match="no term 'hrd' in the equations; there are"):
+        layout.slice_of("hrd")
+
+
+def test_memory_is_planned() -> None:
+    problem = Problem(5)
+    with pytest.raises(
+        bb.ResourceError, match="assembling the equations would take .* may be used -> give more memory"
+    ):
+        problem.evaluate(bb.EvaluateOptions(memory_bytes=1000))
+
+
+def test_printed() -> None:
+    text = str(Problem(6).evaluate())
+    assert "Evaluation of milk: 14 animals, 30 records" in text
+    assert "by Cholesky factor" in text
+    assert "note: fixed effects set to zero, reference levels: herd 'A'" in text
+    assert "note: rank of the fixed part 4 of 5" in text
+    html = Problem(6).evaluate()._repr_html_()
+    assert html.startswith("<pre>Evaluation of milk")
+    assert "<table" in html
+
+
+BASE = pl.DataFrame(
+    {"animal": list("abcde"), "sire": [None, None, "a", "a", "c"], "dam": [None, None, "b", "b", "d"],
+     "born": ["2001", "2001", "2003", "2004", "2006"]}
+)  # fmt: skip
+BASE_RECORDS = pl.DataFrame({"animal": ["c", "d", "e", "e"], "y": [3.0, 5.0, 9.0, 8.0]})
+
+
+def base_evaluation(pedigree: pl.DataFrame = BASE) -> bb.Evaluation:
+    return bb.evaluate(
+        bb.Model.from_formula("y ~ 1 + (1 | animal)"),
+        BASE_RECORDS,
+        bb.VarianceComponents({"animal": 4.0}, residual=6.0),
+        {"animal": bb.Pedigree.from_frame(pedigree)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "members"),
+    [
+        (bb.BaseFounders(), "ab"),
+        (bb.BaseBirthYears(2003, 2006), "cde"),
+        (bb.BaseBirthYears(2001, 2003, recorded_only=True), "c"),
+        (bb.BaseIds.of(["a", "e"]), "ae"),
+    ],
+)
+def test_base(base: Any, members: str) -> None:
+    before = base_evaluation()
+    after = bb.rebase(before, base)
+    ebv = after.ebv
+    assert ebv.filter(pl.col("id").is_in(list(members)))["ebv"].mean() == pytest.approx(0, abs=EXACT)
+    shift = before.ebv["ebv"] - ebv["ebv"]
+    np.testing.assert_allclose(shift, shift[0], atol=EXACT)
+    np.testing.assert_allclose(ebv["ebv"], ebv["parent_average"] + ebv["mendelian_sampling"], atol=EXACT)
+    np.testing.assert_array_equal(before.ebv["reliability"], ebv["reliability"])
+    assert f"over {len(members)} animals" in after.base
+    assert any(note.startswith("base: mean of") for note in after.notes)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (bb.BaseIds(("a", "zz")), "base animals that are not evaluated: 'zz'"),
+        (bb.BaseIds(()), "the base is empty: no ids are given"),
+        (bb.BaseBirthYears(1990, 1991), "the base is empty: no animals born 1990 to 1991 among the animals evaluated"),
+    ],
+)
+def test_base_refused(base: Any, message: str) -> None:
+    with pytest.raises(bb.ModelError, match=message):
+        bb.rebase(base_evaluation(), base)
+
+
+def test_base_needs_births_and_a_pedigree() -> None:
+    with pytest.raises(bb.ModelError, match="pedigree has no births, which a base of birth years needs"):
+        bb.rebase(base_evaluation(BASE.drop("born")), bb.BaseBirthYears(2001, 2002))
+    problem = Problem(9)
+    made = bb.inverse_from(np.eye(14), problem.names.tolist(), kind="relationship")
+    evaluation = bb.evaluate(problem.model, problem.records, problem.variances, {"animal": made})
+    with pytest.raises(bb.ModelError, match="a base of animals without known parents needs a pedigree"):
+        bb.rebase(evaluation, bb.BaseFounders())
+
+
+def test_a_model_without_random_terms() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 4.0], "h": ["a", "a", "b"]})
+    for options in (DIRECT, ITERATED):
+        evaluation = bb.evaluate(
+            bb.Model.from_formula("y ~ h"), records, bb.VarianceComponents({}, residual=2.0), options=options
+        )
+        np.testing.assert_allclose(evaluation.fixed["estimate"], [1.5, 0, 2.5], atol=1e-9)
+        assert evaluation.ebv.height == 0
+        assert evaluation.ebv.columns[:5] == ["id", "term", "trait", "effect", "ebv"]
+
+
+def test_a_model_without_fixed_terms() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 4.0], "h": ["a", "a", "b"]})
+    for options in (DIRECT, ITERATED):
+        evaluation = bb.evaluate(
+            bb.Model.from_formula("y ~ 0 + (1 | h)"),
+            records,
+            bb.VarianceComponents({"h": 1.0}, residual=2.0),
+            options=options,
+        )
+        np.testing.assert_allclose(evaluation.random("h")["solution"], [1.5 / 2, 2 / 1.5], rtol=1e-8)
+
+
+def test_mrode_from_the_stages() -> None:
+    """Every stage can be called alone."""
+    pedigree = bb.read_pedigree(REFS / "mrode_animal" / "pedigree.csv")
+    records = bb.read_records(REFS / "mrode_animal" / "data.csv")
+    model = bb.Model.from_formula("wwg ~ 0 + sex + (1 | animal)")
+    variances = bb.VarianceComponents({"animal": 20.0}, residual=40.0)
+    design = bb.build_design(model, records, {"animal": bb.a_inverse(pedigree)})
+    layout = bb.EquationLayout.of(design.terms)
+    incidence = bb.build_incidence(design, layout)
+    constraints = bb.constrain_fixed(incidence, layout)
+    equations = bb.assemble_equations(incidence, layout, constraints).equations(variances)
+    x = np.linalg.solve(equations.lhs.toarray(), equations.rhs)
+    whole = bb.evaluate(model, records, variances, {"animal": pedigree})
+    np.testing.assert_allclose(
+        x, np.concatenate([whole.fixed["estimate"], whole.random("animal")["solution"]]), rtol=1e-9
+    )
