@@ -4,8 +4,8 @@ The public names, in the order in which data flow: what is read, what is known o
 what is made of a result.
 """
 
-from breedblup.adjustment import BaseBirthYears, BaseFounders, BaseIds, rebase
-from breedblup.analysis import EvaluateOptions, Prepared, evaluate, prepare, solve_equations
+from breedblup.adjustment import BaseBirthYears, BaseFounders, BaseIds, check_base, rebase
+from breedblup.analysis import EvaluateOptions, Prepared, evaluate, evaluate_prepared, prepare, solve_equations
 from breedblup.design import Design, build_design
 from breedblup.errors import (
     BreedblupError,
@@ -75,8 +75,10 @@ __all__ = [
     "assemble_equations",
     "build_design",
     "build_incidence",
+    "check_base",
     "constrain_fixed",
     "evaluate",
+    "evaluate_prepared",
     "inbreeding_coefficients",
     "inverse_from",
     "prepare",

@@ -7,7 +7,7 @@ change, nor do PEV and reliability, which remain those of the breeding value its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, name_some
 from breedblup.evaluation import Evaluation
+from breedblup.frames import positions
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
 
@@ -49,6 +50,14 @@ class BaseIds:
 Base = BaseFounders | BaseBirthYears | BaseIds
 
 
+def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> None:
+    """Refuse a base that these relationships cannot give, before anything is solved; errors as for `rebase`."""
+    if not relationships:
+        raise ModelError("a base is asked for, but no random term has a relationship -> leave the base out")
+    for relationship in relationships.values():
+        _members(base, relationship, np.ones(len(relationship), dtype=bool))
+
+
 def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     """A new evaluation whose EBVs are expressed as deviations from the mean of the base animals, term by term.
 
@@ -57,37 +66,52 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     ModelError
         If the base has no animals: unknown ids, years without births, a relationship without pedigree.
     """
+    check_base(base, evaluation.relationships)
     tables = []
     means = []
     for (term,), table in evaluation.genetic.group_by("term", maintain_order=True):
-        members = _members(base, table, evaluation.relationships[str(term)])
-        mean = float(table.filter(members)["ebv"].mean())  # type: ignore[arg-type]
+        relationship = evaluation.relationships[str(term)]
+        order = _user_order(relationship)
+        recorded = np.empty(len(relationship), dtype=bool)
+        recorded[order] = (table["records"] > 0).to_numpy()
+        members = _members(base, relationship, recorded)
+        mean = float(table["ebv"].to_numpy()[members[order]].mean())
         tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
-        means.append(f"{term} {mean:.6g} over {int(members.sum()):,} animals")
+        means.append(f"{term} {mean:.6g} over {np.count_nonzero(members):,} animals")
     statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
     note = f"base: {statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
     return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*evaluation.notes, note))
 
 
-def _members(base: Base, table: pl.DataFrame, relationship: RelationshipInverse) -> pl.Series:
+def _user_order(relationship: RelationshipInverse) -> NDArray[np.int32]:
+    if relationship.pedigree is None:
+        return np.arange(len(relationship), dtype=np.int32)
+    return relationship.pedigree.user_order
+
+
+def _members(base: Base, relationship: RelationshipInverse, recorded: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which animals make the base, in the order of the relationship."""
     if isinstance(base, BaseIds):
         wanted = pl.Series(base.ids, dtype=pl.String).unique(maintain_order=True)
         if not len(wanted):
             raise ModelError("the base is empty: no ids are given")
-        unknown = wanted.filter(~wanted.is_in(table["id"].implode()))
-        if len(unknown):
+        found = positions(wanted, relationship.ids)
+        if (found < 0).any():
+            unknown = wanted.filter(pl.Series(found < 0))
             raise ModelError(f"base animals that are not evaluated: {name_some(unknown.to_list())}")
-        return table["id"].is_in(wanted.implode())
+        members = np.zeros(len(relationship), dtype=bool)
+        members[found] = True
+        return members
     pedigree = relationship.pedigree
     if pedigree is None:
         raise ModelError(f"a base of {_in_words(base)} needs a pedigree; this relationship has none -> give ids")
-    order = pedigree.user_order
     if isinstance(base, BaseFounders):
-        return pl.Series(((pedigree.sire < 0) & (pedigree.dam < 0))[order])
-    years = _birth_years(pedigree)[order]
-    members = pl.Series((years >= base.first) & (years <= base.last))
+        founders: NDArray[np.bool_] = (pedigree.sire < 0) & (pedigree.dam < 0)
+        return founders
+    years = _birth_years(pedigree)
+    members = (years >= base.first) & (years <= base.last)
     if base.recorded_only:
-        members &= table["records"] > 0
+        members &= recorded
     if not members.any():
         raise ModelError(f"the base is empty: no {_in_words(base)} among the animals evaluated")
     return members

@@ -6,13 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.design import Design, build_design
+from breedblup.design import Design, DesignTerm, build_design
 from breedblup.errors import ModelError, NotConverged, NotPositiveDefinite
 from breedblup.evaluation import AccuracyScale, Evaluation, fixed_table, genetic_table, random_table
 from breedblup.frames import Table, as_table
@@ -105,6 +105,7 @@ class Prepared:
 
     model: Model
     variances: VarianceComponents
+    options: EvaluateOptions
     relationships: Mapping[str, RelationshipInverse]
     design: Design
     layout: EquationLayout
@@ -142,7 +143,7 @@ def prepare(
     variances: VarianceComponents,
     relationships: Mapping[str, Pedigree | RelationshipInverse] | None = None,
     *,
-    options: EvaluateOptions = EvaluateOptions(),  # noqa: B008 (frozen)
+    options: EvaluateOptions = EvaluateOptions(),
     monitor: Monitor | None = None,
 ) -> Prepared:
     """Everything up to the solution: check, code, assemble, plan. Arguments and errors as for `evaluate`."""
@@ -164,12 +165,10 @@ def prepare(
     if may_analyse(options.method, options.pev, layout.size):
         with watch.stage("analysis"):
             symbolic = analyse(pattern.pattern.matrix(pattern.pattern.records_part))
-    plan = choose_plan(
-        layout.size, pattern.nonzeros, symbolic, method=options.method, pev=options.pev, budget=budget
-    )
+    plan = choose_plan(layout.size, pattern.nonzeros, symbolic, method=options.method, pev=options.pev, budget=budget)
     notes += design.notes + constraints.notes(layout) + plan.reasons
     return Prepared(
-        model, variances, inverses, design, layout, constraints, pattern, symbolic, plan, notes, watch.seconds
+        model, variances, options, inverses, design, layout, constraints, pattern, symbolic, plan, notes, watch.seconds
     )
 
 
@@ -179,7 +178,7 @@ def evaluate(
     variances: VarianceComponents,
     relationships: Mapping[str, Pedigree | RelationshipInverse] | None = None,
     *,
-    options: EvaluateOptions = EvaluateOptions(),  # noqa: B008 (frozen)
+    options: EvaluateOptions = EvaluateOptions(),
     monitor: Monitor | None = None,
 ) -> Evaluation:
     """Breeding values (BLUP) at known variances.
@@ -208,22 +207,29 @@ def evaluate(
     ResourceError
         If the machine's memory would not suffice.
     """
-    prepared = prepare(model, records, variances, relationships, options=options, monitor=monitor)
+    return evaluate_prepared(
+        prepare(model, records, variances, relationships, options=options, monitor=monitor), monitor=monitor
+    )
+
+
+def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> Evaluation:
+    """The second half of `evaluate`: fill in the variances, solve, and put the result together."""
     watch = Stopwatch(monitor)
     with watch.stage("values"):
-        equations = prepared.pattern.equations(variances)
+        equations = prepared.pattern.equations(prepared.variances)
     factor = None
     if prepared.plan.method == "cholesky" or prepared.plan.pev:
         with watch.stage("factor", entries=prepared.plan.factor_nonzeros):
             factor = _factorise(prepared, equations)
     with watch.stage("solve", method=prepared.plan.method):
-        solution = solve_equations(equations, prepared, factor, options.pcg, monitor)
+        solution = solve_equations(equations, prepared, factor, monitor)
     inverse_diagonal = None
     if prepared.plan.pev and factor is not None:
         with watch.stage("selected inverse"):
             inverse_diagonal = factor.inverse_diagonal()
     with watch.stage("tables"):
-        return _evaluation(prepared, solution, inverse_diagonal, options, prepared.seconds | watch.seconds)
+        evaluation = _evaluation(prepared, solution, inverse_diagonal)
+    return replace(evaluation, seconds=prepared.seconds | watch.seconds)
 
 
 def _inverses(
@@ -258,14 +264,18 @@ def _inverses(
 
 
 def _assembly_bytes(layout: EquationLayout, design: Design) -> int:
-    entries = sum(
-        len(term.levels) * (ENTRIES_OF_A_INVERSE if term.relationship is None or term.relationship.pedigree else 1)
-        if term.relationship is None or term.relationship.pedigree is not None
-        else term.relationship.matrix.nnz
-        for term in design.random
-    )
+    entries = sum(_inverse_entries(term) for term in design.random)
     width = sum(len(term.coefficients) for term in layout.terms)
     return assembly_bytes(design.y.size, width, layout.size, entries)
+
+
+def _inverse_entries(term: DesignTerm) -> int:
+    """Most entries of the K⁻¹ of a random term, without building that of a pedigree."""
+    if term.relationship is None:
+        return len(term.levels)
+    if term.relationship.pedigree is not None:
+        return ENTRIES_OF_A_INVERSE * len(term.levels)
+    return int(term.relationship.matrix.nnz)
 
 
 def _factorise(prepared: Prepared, equations: MixedModelEquations) -> CholeskyFactor:
@@ -284,10 +294,10 @@ def solve_equations(
     equations: MixedModelEquations,
     prepared: Prepared,
     factor: CholeskyFactor | None,
-    options: PcgOptions,
     monitor: Monitor | None = None,
 ) -> Solution:
     """Solve by the factor where the plan says so, by PCG otherwise."""
+    options = prepared.options.pcg
     operator = CsrOperator(equations.lhs)
     if prepared.plan.method == "cholesky":
         assert factor is not None
@@ -329,8 +339,6 @@ def _evaluation(
     prepared: Prepared,
     solution: Solution,
     inverse_diagonal: NDArray[np.float64] | None,
-    options: EvaluateOptions,
-    seconds: dict[str, float],
 ) -> Evaluation:
     design, layout = prepared.design, prepared.layout
     trait = design.trait
@@ -346,7 +354,9 @@ def _evaluation(
     return Evaluation(
         model=prepared.model,
         variances=prepared.variances,
-        genetic=genetic_table(design, layout, solution.x, inverse_diagonal, prepared.variances, options.accuracy),
+        genetic=genetic_table(
+            design, layout, solution.x, inverse_diagonal, prepared.variances, prepared.options.accuracy
+        ),
         fixed_effects=fixed_table(design, layout, prepared.constraints, solution.x, inverse_diagonal),
         random_effects={
             term.name: random_table(term, trait, layout.slice_of(term.name), solution.x, inverse_diagonal)
@@ -355,10 +365,10 @@ def _evaluation(
         relationships=prepared.relationships,
         solution=solution,
         plan=prepared.plan,
-        accuracy_scale=options.accuracy,
+        accuracy_scale=prepared.options.accuracy,
         base="animals without known parents, mean 0",
         notes=prepared.notes,
         counts=counts,
-        seconds=seconds,
+        seconds={},
         backend=design.table.backend,
     )

@@ -196,7 +196,14 @@ def _term_table(
     ebv = x[equations]
     records = np.bincount(term.codes, minlength=n)
     columns: dict[str, Any] = dict.fromkeys(GENETIC_COLUMNS)
-    columns |= {"id": term.levels, "term": term.name, "trait": trait, "effect": "direct", "ebv": ebv, "records": records}
+    columns |= {
+        "id": term.levels,
+        "term": term.name,
+        "trait": trait,
+        "effect": "direct",
+        "ebv": ebv,
+        "records": records,
+    }
     if inverse_diagonal is not None:
         pev = inverse_diagonal[equations]
         reliability = 1.0 - pev / (relationship.diagonal * float(variances.matrix(term.name)[0, 0]))
@@ -214,9 +221,7 @@ def _term_table(
     return pl.DataFrame(columns, schema_overrides=dict(GENETIC_COLUMNS))[order]
 
 
-def parent_average(
-    ebv: NDArray[np.float64], sire: NDArray[np.int32], dam: NDArray[np.int32]
-) -> NDArray[np.float64]:
+def parent_average(ebv: NDArray[np.float64], sire: NDArray[np.int32], dam: NDArray[np.int32]) -> NDArray[np.float64]:
     """½ (û_sire + û_dam); an unknown parent stands at the base, 0."""
     with_base = np.append(ebv, 0.0)  # position -1
     average: NDArray[np.float64] = 0.5 * (with_base[sire] + with_base[dam])

@@ -23,6 +23,9 @@ from breedblup.errors import InputError, RecordError, name_some, nearest
 MISSING_VALUES = ("", "NA", ".", "NaN", "nan")
 """Codes of a missing number in a text column; 0 is a value."""
 
+EXACT_WHOLE = 2**53
+"""From here on a float no longer tells neighbouring whole numbers apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -73,10 +76,10 @@ class Table:
         if series.dtype == pl.String:
             return series.set(series == "", None)
         if series.dtype.is_float():
-            whole = series.drop_nulls().drop_nans()
-            if (whole == whole.round()).all():  # pandas makes floats of integers beside missing values
-                return series.fill_nan(None).cast(pl.Int64, strict=False).cast(pl.String)
-            return series.fill_nan(None).cast(pl.String)
+            known = series.fill_nan(None)
+            whole = (known == known.round()) & (known.abs() < EXACT_WHOLE)  # pandas makes floats beside missing values
+            as_whole = known.cast(pl.Int64, strict=False).cast(pl.String)
+            return as_whole.zip_with(whole.fill_null(True), known.cast(pl.String))
         return series.cast(pl.String)
 
     def numbers(self, column: str) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ Method = Literal["cholesky", "pcg"]
 MEMORY_SHARE = 0.8
 """Share of the memory available at the start that a run may plan with, unless it is told a number of bytes."""
 
-FLOPS_WORTH_REFERENCE = 2e10
+FLOPS_WORTH_IT = 2e10
 """A factorisation of fewer operations (about a second) is preferred to iterating even when no PEV is asked for."""
 
 FLOPS_FOR_PEV = 5e13
@@ -74,7 +74,10 @@ def refuse_unless_fits(what: str, needed: int, budget: int, advice: str) -> None
 
 def gib(count: float) -> str:
     """Bytes for people."""
-    return f"{count / 2**30:.2f} GiB" if count >= 2**27 else f"{count / 2**20:.1f} MiB"
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size / 10:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 2**10:.1f} KiB"
 
 
 def may_analyse(method: str, pev: str, equations: int) -> bool:
@@ -110,25 +113,28 @@ def choose_plan(
     if symbolic is None:
         reasons.append("no factor considered: " + ("PCG asked for" if method == "pcg" else f"{equations:,} equations"))
         return SolvePlan("pcg", False, equations, nonzeros, None, None, stored, tuple(reasons))
-    size, flops = symbolic.bytes, symbolic.flops
-    fits = sum(stored.values()) + size <= budget
-    if not fits and (method == "cholesky" or pev == "exact"):
-        refuse_unless_fits(
-            f"a factor of {symbolic.nonzeros:,} entries", sum(stored.values()) + size, budget,
-            "solve by pcg without exact PEV, or give more memory",
-        )  # fmt: skip
-    wants_pev = pev == "exact" or (pev == "auto" and method != "pcg" and fits and flops <= FLOPS_FOR_PEV)
-    direct = method == "cholesky" or (method == "auto" and fits and (wants_pev or flops <= FLOPS_WORTH_REFERENCE))
-    if not fits:
-        reasons.append(f"a factor of {symbolic.nonzeros:,} entries ({gib(size)}) does not fit {gib(budget)}")
-    elif pev == "auto" and method != "pcg" and not wants_pev:
-        reasons.append(f"no PEV: its factor takes {flops:.1e} operations; ask for 'exact' to have it")
+    free = budget - sum(stored.values())
+    needed = symbolic.bytes_with_inverse if pev == "exact" else symbolic.bytes
+    if method == "cholesky" or pev == "exact":
+        advice = "solve by pcg without exact PEV, or give more memory"
+        refuse_unless_fits(f"a factor of {symbolic.nonzeros:,} entries", needed, free, advice)
+    with_pev = pev == "exact" or (
+        pev == "auto" and method != "pcg" and symbolic.bytes_with_inverse <= free and symbolic.flops <= FLOPS_FOR_PEV
+    )
+    fits = symbolic.bytes <= free
+    direct = method == "cholesky" or (method == "auto" and fits and (with_pev or symbolic.flops <= FLOPS_WORTH_IT))
+    if not with_pev and pev == "auto" and method != "pcg":
+        reasons.append(
+            f"no PEV: it takes {symbolic.flops:.1e} operations and {gib(symbolic.bytes_with_inverse)}, "
+            f"where {gib(free)} may be used; ask for 'exact' to insist"
+        )
     if direct:
-        reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries fits {gib(budget)}")
+        reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries fits {gib(free)}")
     else:
         reasons.append("PCG asked for" if method == "pcg" else "PCG: cheaper than a factor where no PEV comes of it")
-    if direct or wants_pev:
-        stored["factor"] = size
+    if direct or with_pev:
+        stored["factor"] = symbolic.bytes_with_inverse if with_pev else symbolic.bytes
     return SolvePlan(
-        "cholesky" if direct else "pcg", wants_pev, equations, nonzeros, symbolic.nonzeros, flops, stored, tuple(reasons)
-    )
+        "cholesky" if direct else "pcg", with_pev, equations, nonzeros, symbolic.nonzeros, symbolic.flops, stored,
+        tuple(reasons),
+    )  # fmt: skip

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse
 from conftest import REFS, expected, expected_in, shared_case
 
 import breedblup as bb
+from breedblup.solvers.pcg import solve_pcg
+from breedblup.solvers.preconditioners import diagonal
 
 METHODS = [
     pytest.param(bb.EvaluateOptions(method="cholesky", pev="exact"), id="cholesky"),
@@ -205,3 +208,19 @@ def test_blupf90_tour_fixed_mixed_and_two_random(options: bb.EvaluateOptions) ->
         agree(by_level(two.ebv, "id", "ebv"), wanted["ebv"], tolerance)
         np.testing.assert_allclose(two.random("s")["solution"], wanted["s"], atol=tolerance)
         np.testing.assert_allclose(two.fixed["estimate"], list(wanted["fixed"].values()), atol=tolerance)
+
+
+def test_mrode_iterative_round_by_round() -> None:
+    case = expected("mrode_iterative")
+    lhs = scipy.sparse.csr_array(np.array(case["inputs"]["lhs"]))
+    preconditioner = diagonal(lhs)
+    iterates = []
+    state = None
+    for number in range(1, len(case["expected"]["pcg"]) + 1):
+        options = bb.PcgOptions(tolerance=1e-300, criterion="relative_residual", maximum_rounds=number)
+        state = solve_pcg(lhs, np.array(case["inputs"]["rhs"]), preconditioner, options=options, start=state).state
+        assert state is not None
+        assert state.round == number
+        iterates.append(state.x)
+    np.testing.assert_allclose(iterates, case["expected"]["pcg"], rtol=0, atol=case["tolerance"]["abs"])
+    np.testing.assert_allclose(lhs.diagonal(), case["expected"]["preconditioner"], rtol=1e-10)

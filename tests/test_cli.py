@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from breedblup import cli
-from breedblup.analysis import evaluate
+from breedblup.analysis import evaluate, evaluate_prepared
 from breedblup.errors import (
     ModelError,
     NotConverged,
@@ -242,9 +242,9 @@ def test_too_little_memory(folder):
 def test_inputs_that_change_during_the_run_are_refused(folder, monkeypatch):
     def meddling(*arguments, **options):
         (folder / "records.csv").write_text(RECORDS + "5,h1,30,1\n", encoding="utf-8")
-        return evaluate(*arguments, **options)
+        return evaluate_prepared(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "evaluate", meddling)
+    monkeypatch.setattr(pipeline, "evaluate_prepared", meddling)
     result = breedblup("run", folder / "evaluation.toml")
     assert result.exit_code == 20
     assert "error: 'records.csv': changed while the evaluation ran; nothing is published; run it again" in result.stderr

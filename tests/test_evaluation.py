@@ -421,3 +421,12 @@ def test_mrode_from_the_stages() -> None:
     np.testing.assert_allclose(
         x, np.concatenate([whole.fixed["estimate"], whole.random("animal")["solution"]]), rtol=1e-9
     )
+
+
+def test_base_without_relationships() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 4.0], "h": ["a", "a", "b"]})
+    evaluation = bb.evaluate(bb.Model.from_formula("y ~ h"), records, bb.VarianceComponents({}, residual=2.0))
+    with pytest.raises(
+        bb.ModelError, match="a base is asked for, but no random term has a relationship -> leave the base out"
+    ):
+        bb.rebase(evaluation, bb.BaseFounders())

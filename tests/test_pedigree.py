@@ -249,3 +249,16 @@ def test_permuting_rows_permutes_the_answers(seed: int, n: int, span: int) -> No
     expected = np.diag(tabular_a(sire.tolist(), dam.tolist())) - 1.0
     found = dict(zip(shuffled.ids.to_list(), inbreeding_coefficients(shuffled), strict=True))
     np.testing.assert_allclose([found[name] for name in names], expected, atol=1e-13)
+
+
+def test_ids_that_differ_by_spaces_are_other_animals_and_said_so() -> None:
+    pedigree = Pedigree.from_frame(table("id,sire,dam\na,,\nb, a,\n"))
+    assert pedigree.report.added_parents == 1
+    assert pedigree.report.warnings == (
+        "1 parents differ from animals only by spaces and are taken as other animals: ' a'",
+    )
+
+
+def test_floats_that_are_whole_numbers_are_written_as_such() -> None:
+    frame = pl.DataFrame({"id": [1.0, 1e300], "sire": [None, 1.0], "dam": [None, None]})
+    assert Pedigree.from_frame(frame).to_frame().rows() == [("1", None, None, 0.0), ("1e+300", "1", None, 0.0)]

@@ -12,11 +12,13 @@ import pytest
 from breedblup.errors import PublishError, ResourceError
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 
+RECORD = '{"files": {"ebv.csv": {}}}'
+
 
 def writer(text):
     def write(folder):
         (folder / "ebv.csv").write_text(text)
-        (folder / MANIFEST).write_text("{}")
+        (folder / MANIFEST).write_text(RECORD)
 
     return write
 
@@ -27,7 +29,7 @@ def content(parent):
 
 
 def published(text, name="2026"):
-    return {f"{name}/ebv.csv": text, f"{name}/{MANIFEST}": "{}"}
+    return {f"{name}/ebv.csv": text, f"{name}/{MANIFEST}": RECORD}
 
 
 def test_new_folder_below_one_that_is_made(tmp_path):
@@ -65,6 +67,20 @@ def test_what_is_no_result_is_never_touched(tmp_path):
     assert content(tmp_path)["2026/thesis.tex"] == "ten years"
     with pytest.raises(PublishError, match=r"the folder above it cannot be made: (File exists|Not a directory)"):
         publish_folder(tmp_path / "file" / "2026", writer("new"))
+
+
+def test_what_was_added_to_a_result_is_not_lost(tmp_path):
+    publish_folder(tmp_path / "2026", writer("old"))
+    (tmp_path / "2026" / "notes.txt").write_text("mine")
+    with pytest.raises(
+        PublishError, match=r"2026: 'notes\.txt' would be lost with the earlier results; move it elsewhere$"
+    ):
+        publish_folder(tmp_path / "2026", writer("new"), replace=True)
+    assert content(tmp_path) == published("old") | {"2026/notes.txt": "mine"}
+    for record in ("[]", "{", '{"files": 3}'):
+        (tmp_path / "2026" / MANIFEST).write_text(record)
+        with pytest.raises(PublishError, match=r"the folder holds no run\.json"):
+            publish_folder(tmp_path / "2026", writer("new"), replace=True)
 
 
 @pytest.mark.parametrize("wrong", [RuntimeError("bug"), KeyboardInterrupt(), OSError(errno.EIO, "Input/output error")])

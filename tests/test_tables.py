@@ -3,6 +3,7 @@
 import gzip
 from pathlib import Path
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -225,3 +226,14 @@ def test_what_the_reader_itself_cannot_say(tmp_path):
     layout = inspect_layout(write(tmp_path, b"a,b\n1,2\n"))
     with pytest.raises(InputError, match=r"t\.csv: the file cannot be read as delimited text: because$"):
         delimited.refuse_first_fault(tmp_path / "t.csv", layout, "because")
+
+
+def test_a_frame_that_needs_pyarrow(monkeypatch):
+    def absent(frame):
+        raise ImportError("pyarrow is required")
+
+    monkeypatch.setattr(nw.DataFrame, "to_polars", absent)
+    with pytest.raises(
+        InputError, match=r"records: a pandas frame needs pyarrow here: pip install pyarrow \(pyarrow is"
+    ):
+        read_records(pd.DataFrame({"a": ["1"]}))

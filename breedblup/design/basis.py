@@ -75,5 +75,7 @@ def evaluate_basis(basis: Basis, column: str, x: NDArray[np.float64]) -> BasisCo
         )
     names = tuple(str(k) for k in range(basis.degree + 1))
     origin = "the records in use" if basis.lower is None else "the model"
-    note = f"leg({column}, {basis.degree}): normalised Legendre polynomials on ({lower:g}, {upper:g}), range from {origin}"
+    note = (
+        f"leg({column}, {basis.degree}): normalised Legendre polynomials on ({lower:g}, {upper:g}), range from {origin}"
+    )
     return BasisColumns(legendre(x, basis.degree, lower, upper), names, (note,))

@@ -220,4 +220,3 @@ def _positions_in(
             "-> add to the pedigree, or set unknown_animals to 'founder'"
         )
     return codes
-

@@ -91,7 +91,7 @@ def _leaf(
         above = ancestor[last]
         ancestor[last] = root
         last = above
-    return root
+    return int(root)
 
 
 @kernel
@@ -158,12 +158,7 @@ def relaxed_supernodes(parent: NDArray[np.int64], counts: NDArray[np.int64], is_
             width = end - j
             total = width * (width + 1) // 2 + width * (counts[end - 1] - 1)
             zeros = 1.0 - (stored + entries) / total
-            if (
-                width <= 4
-                or (width <= 16 and zeros < 0.8)
-                or (width <= 48 and zeros < 0.1)
-                or zeros < 0.05
-            ):
+            if width <= 4 or (width <= 16 and zeros < 0.8) or (width <= 48 and zeros < 0.1) or zeros < 0.05:
                 is_first[start] = False
                 start, stored = j, stored + entries
                 j -= 1

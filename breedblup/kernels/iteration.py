@@ -58,59 +58,74 @@ def turn(beta: float, z: NDArray[np.float64], p: NDArray[np.float64], length: in
 
 
 @kernel
-def factor_blocks(
+def _invert(block: NDArray[np.float64], inverse: NDArray[np.float64]) -> int:
+    """Fill the inverse of a small matrix by its Cholesky factor, which replaces it; return a bad pivot's row, or -1."""
+    width = block.shape[0]
+    for i in range(width):
+        for j in range(i + 1):
+            total = block[i, j]
+            for k in range(j):
+                total -= block[i, k] * block[j, k]
+            if i > j:
+                block[i, j] = total / block[j, j]
+            elif total > 0.0:
+                block[i, i] = np.sqrt(total)
+            else:
+                return i
+    for c in range(width):
+        for i in range(width):
+            total = 1.0 if i == c else 0.0
+            for k in range(i):
+                total -= block[i, k] * inverse[k, c]
+            inverse[i, c] = total / block[i, i]
+        for i in range(width - 1, -1, -1):
+            total = inverse[i, c]
+            for k in range(i + 1, width):
+                total -= block[k, i] * inverse[k, c]
+            inverse[i, c] = total / block[i, i]
+    return -1
+
+
+@kernel
+def invert_blocks(
     indptr: _Ints,
     indices: _Ints,
     data: NDArray[np.float64],
     starts: NDArray[np.int64],
     places: NDArray[np.int64],
-    factors: NDArray[np.float64],
+    inverses: NDArray[np.float64],
 ) -> int:
-    """Fill the Cholesky factor of each diagonal block, row by row; return the row of a pivot that is not positive, or -1."""
+    """Fill the inverse of each diagonal block, row by row; return the row of a pivot that is not positive, or -1."""
     for b in range(starts.size - 1):
         first, width = starts[b], starts[b + 1] - starts[b]
-        block = factors[places[b] : places[b] + width * width].reshape(width, width)
-        block[:, :] = 0.0
+        block = np.zeros((width, width))
         for i in range(width):
             for p in range(indptr[first + i], indptr[first + i + 1]):
                 j = indices[p] - first
                 if 0 <= j < width:
                     block[i, j] = data[p]
-        for i in range(width):
-            for j in range(i + 1):
-                total = block[i, j]
-                for k in range(j):
-                    total -= block[i, k] * block[j, k]
-                if i > j:
-                    block[i, j] = total / block[j, j]
-                elif total > 0.0:
-                    block[i, i] = np.sqrt(total)
-                else:
-                    return int(first + i)
+        bad = _invert(block, inverses[places[b] : places[b + 1]].reshape(width, width))
+        if bad >= 0:
+            return int(first + bad)
     return -1
 
 
 @parallel_kernel
-def solve_blocks(
+def multiply_blocks(
     starts: NDArray[np.int64],
     places: NDArray[np.int64],
-    factors: NDArray[np.float64],
+    inverses: NDArray[np.float64],
     chunks: NDArray[np.int64],
     r: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill the solution with each block; vectors begin at the first block."""
+    """Fill the product with each block's inverse; vectors begin at the first block."""
     for c in numba.prange(chunks.size - 1):
         for b in range(chunks[c], chunks[c + 1]):
             first, width = starts[b] - starts[0], starts[b + 1] - starts[b]
             at = places[b]
             for i in range(width):
-                total = r[first + i]
-                for k in range(i):
-                    total -= factors[at + i * width + k] * out[first + k]
-                out[first + i] = total / factors[at + i * width + i]
-            for i in range(width - 1, -1, -1):
-                total = out[first + i]
-                for k in range(i + 1, width):
-                    total -= factors[at + k * width + i] * out[first + k]
-                out[first + i] = total / factors[at + i * width + i]
+                total = 0.0
+                for k in range(width):
+                    total += inverses[at + i * width + k] * r[first + k]
+                out[first + i] = total

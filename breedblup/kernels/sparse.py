@@ -24,12 +24,19 @@ def csr_product(
     x: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill A x for one vector."""
+    """Fill A x for one vector.
+
+    Unsigned positions: numba tests signed ones for counting from the end, which nearly doubled the time (10⁶ rows, 7·10⁶
+    entries: 11 ms against 6).
+    """
     for c in numba.prange(chunks.size - 1):
-        for i in range(chunks[c], chunks[c + 1]):
+        start = np.uint64(indptr[chunks[c]])
+        for i in range(np.uint64(chunks[c]), np.uint64(chunks[c + 1])):
+            end = np.uint64(indptr[i + np.uint64(1)])
             total = 0.0
-            for p in range(indptr[i], indptr[i + 1]):
-                total += data[p] * x[indices[p]]
+            for p in range(start, end):
+                total += data[p] * x[np.uint64(indices[p])]
+            start = end
             out[i] = total
 
 

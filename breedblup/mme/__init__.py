@@ -7,6 +7,13 @@ from breedblup.mme.incidence import Incidence, build_incidence
 from breedblup.mme.layout import EquationLayout
 
 __all__ = [
-    "Constraints", "EnergyBound", "EquationLayout", "EquationPattern", "Incidence", "MixedModelEquations", "assemble_equations", "build_incidence",
+    "Constraints",
+    "EnergyBound",
+    "EquationLayout",
+    "EquationPattern",
+    "Incidence",
+    "MixedModelEquations",
+    "assemble_equations",
+    "build_incidence",
     "constrain_fixed",
-]  # fmt: skip
+]

@@ -75,7 +75,9 @@ class EquationPattern:
             If a variance is zero: its term has no inverse and has to leave the model.
         """
         residual = 1.0 / float(variances.residual_matrix()[0, 0])
-        weights = np.array([_inverse_variance(term.name, variances) for term in self.layout.terms if term.kind == "random"])
+        weights = np.array(
+            [_inverse_variance(term.name, variances) for term in self.layout.terms if term.kind == "random"]
+        )
         assembly.combine(
             self.pattern.records_part, residual, self.inverse_values, self.pattern.place, weights,
             self.inverse_bounds, self.values,
@@ -121,7 +123,11 @@ def _stack_inverses(layout: EquationLayout) -> tuple[Inverse, NDArray[np.float64
         if term.kind == "fixed":
             continue
         levels = len(term.levels)
-        matrix = scipy.sparse.csr_array(scipy.sparse.eye_array(levels, format="csr")) if term.relationship is None else term.relationship.matrix
+        matrix = (
+            scipy.sparse.csr_array(scipy.sparse.eye_array(levels, format="csr"))
+            if term.relationship is None
+            else term.relationship.matrix
+        )
         pointers.append(matrix.indptr[1:].astype(np.int64) + bounds[-1])
         indices.append(matrix.indices.astype(np.int32) + np.int32(start))
         values.append(matrix.data)

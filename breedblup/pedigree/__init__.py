@@ -8,4 +8,11 @@ from breedblup.pedigree.pedigree import Pedigree, inbreeding_coefficients
 from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns
 from breedblup.pedigree.rules import PedigreeReport, PedigreeRules
 
-__all__ = ["MISSING_PARENTS", "Pedigree", "PedigreeColumns", "PedigreeReport", "PedigreeRules", "inbreeding_coefficients"]
+__all__ = [
+    "MISSING_PARENTS",
+    "Pedigree",
+    "PedigreeColumns",
+    "PedigreeReport",
+    "PedigreeRules",
+    "inbreeding_coefficients",
+]

@@ -50,9 +50,7 @@ def double_roles(ids: pl.Series, parents: Parents, where: Where) -> Finding | No
     if not offenders.size:
         return None
     rarer = np.where(as_sire < as_dam, 0, 1)
-    animals, roles = _links(
-        tuple((p >= 0) & both[p] & (rarer[p] == role) for role, p in enumerate(parents))
-    )
+    animals, roles = _links(tuple((p >= 0) & both[p] & (rarer[p] == role) for role, p in enumerate(parents)))
     shown = []
     for animal in offenders[:SHOWN].tolist():
         first = [int(np.flatnonzero(p == animal)[0]) for p in parents]
@@ -85,7 +83,13 @@ def born_after(ids: pl.Series, parents: Parents, where: Where, birth: pl.Series)
             f"of {ids[animal]!r} (born {birth[animal]})"
         )
     return Finding(
-        "born_after", "parent not born before offspring", tuple(shown), animals.size, animals, roles, "correct the dates"
+        "born_after",
+        "parent not born before offspring",
+        tuple(shown),
+        animals.size,
+        animals,
+        roles,
+        "correct the dates",
     )
 
 
@@ -108,9 +112,7 @@ def sex_against_role(ids: pl.Series, parents: Parents, where: Where, sex: NDArra
     )
 
 
-def loops_and_order(
-    ids: pl.Series, parents: Parents, where: Where
-) -> tuple[Finding | None, NDArray[np.int32]]:
+def loops_and_order(ids: pl.Series, parents: Parents, where: Where) -> tuple[Finding | None, NDArray[np.int32]]:
     """Loops of descent, each printed as it goes round, and the order parents first once the loops are cut."""
     n = len(ids)
     order = np.empty(n, dtype=np.int32)

@@ -87,9 +87,7 @@ class Pedigree:
         """
         table: Table = as_table(frame, "pedigree")
         coded = code_pedigree(table, columns, tuple(missing_parents), rules)
-        return cls(
-            coded.ids, coded.sire, coded.dam, coded.user_order, coded.sex, coded.birth, coded.report, table.name
-        )
+        return cls(coded.ids, coded.sire, coded.dam, coded.user_order, coded.sex, coded.birth, coded.report, table.name)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -151,7 +151,9 @@ def _merge_duplicates(table: Table, rows: pl.DataFrame, findings: Findings) -> p
     if identical:
         same = groups.filter(~pl.any_horizontal(details))
         names = name_some(same["id"].head(SHOWN + 1).to_list() if same.height <= SHOWN else same["id"].to_list())
-        line = f"identical duplicates: {identical} rows repeat those of {same.height} animals and are used once ({names})"
+        line = (
+            f"identical duplicates: {identical} rows repeat those of {same.height} animals and are used once ({names})"
+        )
         if findings.rules.identical_duplicate == "error":
             findings.errors.append(f"{line} -> remove the repeated rows, or set rule identical_duplicate to 'warn'")
         else:
@@ -203,8 +205,9 @@ def code_pedigree(
     findings = Findings(rules)
     rows = _merge_duplicates(table, read, findings)
     named = pl.concat([rows["sire"], rows["dam"]]).drop_nulls().unique(maintain_order=True)
-    added = named.filter(positions(named, rows["id"]) < 0)
+    added = named.filter(pl.Series(positions(named, rows["id"]) < 0, dtype=pl.Boolean))
     ids = pl.concat([rows["id"], added.rename("id")])
+    _warn_of_spaces(rows["id"], added, findings)
     unknown = np.full(len(added), -1, dtype=np.int32)
     sire, dam = (np.concatenate([positions(rows[role], ids), unknown]) for role in ("sire", "dam"))
 
@@ -230,6 +233,17 @@ def code_pedigree(
     if findings.errors:
         raise PedigreeError(f"{table.name}: " + "\n".join(findings.errors))
     return _in_order(ids, sire, dam, order, sex, birth, findings, (read.height, rows.height, len(added)))
+
+
+def _warn_of_spaces(ids: pl.Series, added: pl.Series, findings: Findings) -> None:
+    """Parents that became founders although an animal has their id but for spaces around it."""
+    bare = added.str.strip_chars()
+    padded = added.filter((bare != added) & pl.Series(positions(bare, ids) >= 0, dtype=pl.Boolean))
+    if len(padded):
+        findings.warnings.append(
+            f"{len(padded)} parents differ from animals only by spaces and are taken as other animals: "
+            f"{name_some(padded.to_list())}"
+        )
 
 
 def _in_order(

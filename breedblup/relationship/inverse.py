@@ -197,5 +197,6 @@ def _check_matrix(matrix: scipy.sparse.csr_array, names: pl.Series) -> None:
 
 def _indefinite(what: str, names: pl.Series, row: int) -> NotPositiveDefinite:
     return NotPositiveDefinite(
-        f"{what} is not positive definite, noticed at {names[row]!r} -> blend it with another matrix, or correct it", row
+        f"{what} is not positive definite, noticed at {names[row]!r} -> blend it with another matrix, or correct it",
+        row,
     )

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from breedblup.adjustment import Base, BaseBirthYears, BaseFounders, BaseIds, rebase
-from breedblup.analysis import Monitor, Prepared, evaluate, prepare
+from breedblup.adjustment import Base, BaseBirthYears, BaseFounders, BaseIds, check_base, rebase
+from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
 from breedblup.errors import InputError, NotPositiveDefinite
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
@@ -73,10 +73,17 @@ def _read_relationship(factor: str, source: MatrixInput) -> RelationshipInverse:
 
 def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:
     """Read and check everything and plan how to solve; nothing is solved or written."""
-    inputs = read_inputs(config)
-    return prepare(
+    return _prepared(config, read_inputs(config), monitor)
+
+
+def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) -> Prepared:
+    """Everything up to the solution, and a base that can be had."""
+    prepared = prepare(
         config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=monitor
     )
+    if inputs.base is not None:
+        check_base(inputs.base, prepared.relationships)
+    return prepared
 
 
 def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Monitor | None = None) -> Path:
@@ -123,9 +130,7 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
         if monitor is not None:
             monitor(stage, facts)
 
-    evaluation = evaluate(
-        config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=tell
-    )
+    evaluation = evaluate_prepared(_prepared(config, inputs, tell), monitor=tell)
     if inputs.base is not None:
         evaluation = rebase(evaluation, inputs.base)
     warned = () if inputs.pedigree is None else inputs.pedigree.report.warnings

@@ -11,6 +11,7 @@ renamed back when anything goes wrong in between. What a killed run leaves behin
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ from pathlib import Path
 from breedblup.errors import PublishError, ResourceError, name_some
 
 MANIFEST = "run.json"
-"""The file that every folder of results holds; a folder without it is never removed."""
+"""The record that every folder of results holds, with its ``files``; a folder with others is never removed."""
 
 _log = logging.getLogger("breedblup")
 
@@ -102,12 +103,25 @@ def _refuse_occupied(folder: Path, replace: bool) -> None:
         raise PublishError(f"{folder}: a file or a link is in the way; remove it, or name another folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not (folder / MANIFEST).is_file():
+    written = _files_of_run(folder)
+    if written is None:
         raise PublishError(
             f"{folder}: the folder holds no {MANIFEST}, so no results; nothing in it is touched, name another"
         )
     if not replace:
         raise PublishError(f"{folder}: there are results already; name another folder, or ask to --replace them")
+    foreign = sorted(place.name for place in folder.iterdir() if place.name not in written)
+    if foreign:
+        raise PublishError(f"{folder}: {name_some(foreign)} would be lost with the earlier results; move it elsewhere")
+
+
+def _files_of_run(folder: Path) -> set[str] | None:
+    """Names of the files that a run wrote, as its record lists them; None without a record."""
+    try:
+        record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return {MANIFEST, *record["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _aside(folder: Path, kind: str) -> list[Path]:

@@ -2,9 +2,10 @@
 
 Hestenes & Stiefel (1952); the eigenvalues from its coefficients: Golub & Meurant (2010). Each round, with z = M⁻¹r and ρ = r'z,
 
-    q = A p,   α = ρ/p'q,   x += α p,   r -= α q,   β = ρ_new/ρ,   p = z + β p.
+    q = A p,   α = p'r/p'q,   x += α p,   r -= α q,   β = ρ_new/ρ,   p = z + β p.
 
-Every 50 rounds and before anything is called converged, r is replaced by b - A x.
+Every 50 rounds and before anything is called converged, r is replaced by b - A x. In exact arithmetic p'r = ρ; as written the
+step is the best one along p whatever rounding or that replacement did to r, so the error cannot grow.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class PcgState:
     rounds: tuple[PcgRound, ...]
     smallest_residual: float = math.inf
     stalled: int = 0
+    bound_at: float | None = None
 
     @property
     def round(self) -> int:
@@ -199,6 +201,8 @@ class _Iteration:
         if not math.isfinite(self.size_of_rhs):
             raise NumericalError("round 0: the right-hand side is not finite")
         self.q, self.z = np.empty_like(rhs), np.empty_like(rhs)
+        self.restarted = False
+        self.bound_at = 10.0 * options.tolerance
 
     def dot(self, a: _Vector, b: _Vector) -> float:
         """a'b over fixed chunks."""
@@ -212,6 +216,7 @@ class _Iteration:
             self.x, self.r, self.p = start.x.copy(), start.r.copy(), start.p.copy()
             self.rho, self.smallest, self.stalled = start.rho, start.smallest_residual, start.stalled
             self.alphas, self.betas, self.rounds = list(start.alphas), list(start.betas), list(start.rounds)
+            self.bound_at = self.bound_at if start.bound_at is None else start.bound_at
             self.residual = math.sqrt(self.dot(self.r, self.r))
             return
         self.x = np.zeros_like(self.rhs) if start is None else np.array(start, dtype=np.float64)
@@ -229,7 +234,7 @@ class _Iteration:
             array.setflags(write=False)
         return PcgState(
             self.x, self.r, self.p, self.rho, tuple(self.alphas), tuple(self.betas), tuple(self.rounds),
-            self.smallest, self.stalled,
+            self.smallest, self.stalled, self.bound_at,
         )  # fmt: skip
 
     def checked_rho(self) -> float:
@@ -245,29 +250,32 @@ class _Iteration:
     def true_residual(self) -> float:
         """Replace r by b - A x and return its size; notice when r has lost touch with it and it no longer falls.
 
-        In exact arithmetic r is b - A x. Where the two differ by half of the latter, rounding has taken over; twice in
-        succession without progress means that no more accuracy can be had.
+        In exact arithmetic r is b - A x. Where the two differ by half of the latter, directions start afresh from the true
+        one. Where rounding is a hundredth of it and it no longer halves, twice in succession, no more accuracy can be had.
         """
         self.operator.multiply(self.x, self.q)
         np.subtract(self.rhs, self.q, out=self.q)
         gap = math.sqrt(self.dot(self.q - self.r, self.q - self.r))
         self.r[:] = self.q
         size = math.sqrt(self.dot(self.r, self.r))
-        lost = bool(self.alphas) and gap > 0.5 * size and size > 0.5 * self.smallest
-        self.stalled = self.stalled + 1 if lost else 0
+        lost = bool(self.alphas) and gap > 0.5 * size
+        self.restarted = self.restarted or lost
+        rounding = bool(self.alphas) and gap > 0.01 * size
+        self.stalled = self.stalled + 1 if rounding and size > 0.5 * self.smallest else 0
         self.smallest = min(self.smallest, size)
         return size
 
     def advance(self) -> tuple[PcgRound, bool]:
         """One round: step, criteria, next direction."""
         k = len(self.alphas) + 1
+        self.restarted = False
         self.operator.multiply(self.p, self.q)
         curvature = self.dot(self.p, self.q)
         if not math.isfinite(curvature):
             raise NumericalError(f"round {k}: the product with the matrix is not finite")
         if curvature <= 0.0:
             raise NotPositiveDefinite(f"round {k}: the matrix is not positive definite (p'Ap = {curvature:.3g})")
-        alpha = self.rho / curvature
+        alpha = self.dot(self.p, self.r) / curvature
         take_step(alpha, self.p, self.q, self.x, self.r, _CHUNK, self.sums)
         change, size, left = (float(total) for total in self.sums.sum(axis=0))
         if not (math.isfinite(left) and math.isfinite(size)):
@@ -279,10 +287,10 @@ class _Iteration:
             self.residual = self.true_residual()
         record, rho = self.measure(moved)
         converged = False
-        if self.meets(record) or rho == 0.0:
+        if self.worth_checking(record) or rho == 0.0:
             self.residual = self.true_residual()
             record, rho = self.measure(moved)
-            record = self.with_bound(record, needed=self.options.criterion == "error" and self.meets(record))
+            record = self.with_bound(record)
             converged = self.meets(record)
         ends = converged or self.stalled >= 2 or rho == 0.0 or k >= self.options.maximum_rounds
         if ends and record.error_bound is None:
@@ -290,7 +298,7 @@ class _Iteration:
         if rho == 0.0 and not converged:
             self.stalled = 2
         self.rounds.append(record)
-        beta = rho / self.rho
+        beta = 0.0 if self.restarted else rho / self.rho
         self.betas.append(beta)
         self.rho = rho
         turn(beta, self.z, self.p, _CHUNK, self.chunks)
@@ -316,13 +324,25 @@ class _Iteration:
         # Rounding can take it to zero; the reciprocal of the estimate has to stay finite.
         return max(float(values[0]), np.finfo(float).eps * float(diagonal.max()))
 
-    def with_bound(self, record: PcgRound, *, needed: bool) -> PcgRound:
-        """The record with its bound, where one is needed and known; r is the true residual."""
-        if not needed or self.error_bound is None:
+    def worth_checking(self, record: PcgRound) -> bool:
+        """Whether the criterion may be met, once r is the true residual and the bound, if there is one, is known.
+
+        The bound can lie below the estimate: it is tried from ten tolerances on, and again when the estimate has fallen by
+        as much as the last bound was too large.
+        """
+        if self.error_bound is None or self.options.criterion != "error":
+            return self.meets(record)
+        return record.error_estimate is not None and record.error_estimate <= self.bound_at
+
+    def with_bound(self, record: PcgRound) -> PcgRound:
+        """The record with its bound, where the criterion asks for one; r is the true residual."""
+        if self.error_bound is None or self.options.criterion != "error":
             return record
         bound = float(self.error_bound(self.x, self.r))
         if not math.isfinite(bound):
             raise NumericalError(f"round {record.round}: the error bound is not finite")
+        if bound > 0.0 and record.error_estimate is not None:
+            self.bound_at = record.error_estimate * self.options.tolerance / bound
         return replace(record, error_bound=bound)
 
     def final(self, record: PcgRound) -> PcgRound:

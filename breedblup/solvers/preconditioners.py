@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
-from breedblup.kernels.iteration import factor_blocks, solve_blocks
+from breedblup.kernels.iteration import invert_blocks, multiply_blocks
 from breedblup.solvers.rank import RankFactor
 
 _CHUNKS = 256
@@ -30,12 +30,12 @@ class BlockDiagonal:
 
     starts: NDArray[np.int64]
     _places: NDArray[np.int64]
-    _factors: NDArray[np.float64]
+    _inverses: NDArray[np.float64]
     _chunks: NDArray[np.int64]
 
     def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Fill the solution with each block; ``r`` and ``out`` begin at the first block."""
-        solve_blocks(self.starts, self._places, self._factors, self._chunks, r, out)
+        """Fill the product with each block's inverse; ``r`` and ``out`` begin at the first block."""
+        multiply_blocks(self.starts, self._places, self._inverses, self._chunks, r, out)
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,12 @@ def block_diagonal(matrix: csr_array, starts: NDArray[np.int64]) -> BlockDiagona
     if starts.size == 0 or starts[0] < 0 or starts[-1] != matrix.shape[0] or (widths <= 0).any():
         raise ValueError(f"block boundaries have to ascend and end at {matrix.shape[0]}")
     places = np.concatenate([[0], np.cumsum(widths**2)]).astype(np.int64)
-    factors = np.empty(places[-1])
+    inverses = np.empty(places[-1])
     data = np.asarray(matrix.data, dtype=np.float64)
-    bad = factor_blocks(matrix.indptr, matrix.indices, data, starts, places, factors)
+    bad = invert_blocks(matrix.indptr, matrix.indices, data, starts, places, inverses)
     if bad >= 0:
         raise NotPositiveDefinite(f"equation {bad} has a non-positive pivot in its diagonal block", bad)
     chunks = np.linspace(0, widths.size, _CHUNKS + 1).astype(np.int64)
-    for array in (starts, places, factors, chunks):
+    for array in (starts, places, inverses, chunks):
         array.setflags(write=False)
-    return BlockDiagonal(starts, places, factors, chunks)
+    return BlockDiagonal(starts, places, inverses, chunks)
