@@ -27,6 +27,7 @@ OWN, PEER = HERE / "own_breedblup.py", HERE / "peer_scipy.py"
 SETTING_UP = ("pedigree: ids to codes", "inbreeding", "A⁻¹", "records: ids to codes", "equations")
 MAIN_STAGES = (*SETTING_UP, "solve", "tables")
 EXACT_STAGES = (*SETTING_UP, "ordering, counts", "factor", "solve", "selected inverse", "tables")
+FLOORED = ("A⁻¹ ÷ first touch of its CSR", "equations ÷ first touch of their CSR", "a round ÷ stream of its bytes")
 VECTOR_PASSES = 13
 """Vectors that a round of PCG moves where it fuses all it can: p, q | p, q, x, r, M and x, r | r, M, p and p."""
 
@@ -78,7 +79,7 @@ def _largest_error(folder: Path, program: str) -> float:
 
 def _typical(runs: Sequence[Measured]) -> Measured:
     """The run whose total is the median, whole, so that its stages add up."""
-    middle = median_low(run["total"] for run in runs)
+    middle: float = median_low(run["total"] for run in runs)
     return next(run for run in runs if run["total"] == middle)
 
 
@@ -94,10 +95,10 @@ def comparison_table(result: Comparison, floors: Floors) -> str:
         ("largest error of an EBV, genetic SD", result.own_error, result.peer_error),
         ("memory before the run, MB", own["resident"] / 1e6, peer["resident"] / 1e6),
         ("peak memory, MB", own["peak"] / 1e6, peer["peak"] / 1e6),
-        ("A⁻¹ ÷ first touch of its CSR", *(_a_inverse_over_floor(run, result.animals, floors) for run in (own, peer))),
-        ("equations ÷ first touch of their CSR", *(_equations_over_floor(run, floors) for run in (own, peer))),
-        ("a round ÷ stream of its bytes", *(_round_over_floor(run, floors) for run in (own, peer))),
     ]
+    rows += zip(
+        FLOORED, _over_floors(own, result.animals, floors), _over_floors(peer, result.animals, floors), strict=True
+    )
     head = (
         f"## {result.animals:,} animals\n\n"
         f"{own['records']:,} records, {own['equations']:,} equations, {own['nonzeros']:,} non-zeros "
@@ -112,17 +113,16 @@ def _csr_bytes(rows: int, nonzeros: int) -> int:
     return 12 * nonzeros + 4 * (rows + 1)
 
 
-def _a_inverse_over_floor(run: Measured, animals: int, floors: Floors) -> float:
-    return float(run["seconds"]["A⁻¹"] * floors.first_touch / _csr_bytes(animals, run["inverse_nonzeros"]))
-
-
-def _equations_over_floor(run: Measured, floors: Floors) -> float:
-    return float(run["seconds"]["equations"] * floors.first_touch / _csr_bytes(run["equations"], run["nonzeros"]))
-
-
-def _round_over_floor(run: Measured, floors: Floors) -> float:
-    moved = _csr_bytes(run["equations"], run["nonzeros"]) + VECTOR_PASSES * 8 * run["equations"]
-    return float(run["round_seconds"] * floors.stream / moved)
+def _over_floors(run: Measured, animals: int, floors: Floors) -> tuple[float, ...]:
+    """The ratios that `FLOORED` names."""
+    inverse = _csr_bytes(animals, run["inverse_nonzeros"])
+    equations = _csr_bytes(run["equations"], run["nonzeros"])
+    moved = equations + VECTOR_PASSES * 8 * run["equations"]
+    return (
+        run["seconds"]["A⁻¹"] * floors.first_touch / inverse,
+        run["seconds"]["equations"] * floors.first_touch / equations,
+        run["round_seconds"] * floors.stream / moved,
+    )
 
 
 def exact_table(results: Sequence[Comparison], floors: Floors) -> str:

@@ -10,7 +10,6 @@ from breedblup.design import Design, build_design
 from breedblup.errors import (
     BreedblupError,
     ConfigurationError,
-    GenotypeError,
     InputError,
     ModelError,
     NotConverged,
@@ -47,7 +46,6 @@ __all__ = [
     "EvaluateOptions",
     "Evaluation",
     "Fixed",
-    "GenotypeError",
     "InputError",
     "MixedModelEquations",
     "Model",

@@ -51,7 +51,7 @@ Base = BaseFounders | BaseBirthYears | BaseIds
 
 
 def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> None:
-    """Refuse a base that these relationships cannot give, before anything is solved; errors as for `rebase`."""
+    """Refuse a base that these relationships cannot give, before anything is solved, with `ModelError` as `rebase` does."""
     if not relationships:
         raise ModelError("a base is asked for, but no random term has a relationship -> leave the base out")
     for relationship in relationships.values():

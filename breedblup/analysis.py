@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breedblup.design import Design, DesignTerm, build_design
-from breedblup.errors import ModelError, NotConverged, NotPositiveDefinite
+from breedblup.errors import ModelError, NotConverged, NotPositiveDefinite, counted, name_some
 from breedblup.evaluation import AccuracyScale, Evaluation, fixed_table, genetic_table, random_table
 from breedblup.frames import Table, as_table
 from breedblup.mme import (
@@ -257,8 +257,10 @@ def _inverses(
             new = ids.filter(pedigree.positions_of(ids) < 0)
             if len(new):
                 pedigree = pedigree.with_founders(new)
-                shown = ", ".join(map(repr, new.head(10).to_list())) + (" ..." if len(new) > 10 else "")
-                notes.append(f"{len(new):,} animals of the records added to the pedigree as founders: {shown}")
+                shown = name_some(new.to_list())
+                notes.append(
+                    f"{counted(len(new), 'animal')} of the records added to the pedigree as unrelated: {shown}"
+                )
         inverses[column] = a_inverse(pedigree, inbreeding=options.inbreeding)
     return inverses, tuple(notes)
 
@@ -296,7 +298,7 @@ def solve_equations(
     factor: CholeskyFactor | None,
     monitor: Monitor | None = None,
 ) -> Solution:
-    """Solve by the factor where the plan says so, by PCG otherwise."""
+    """Solve by the factor where the plan says so, by PCG otherwise; `NotConverged` where that did not end well."""
     options = prepared.options.pcg
     operator = CsrOperator(equations.lhs)
     if prepared.plan.method == "cholesky":

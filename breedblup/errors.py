@@ -5,7 +5,6 @@
     BreedblupError
     ├── InputError              what was read is wrong
     │   ├── PedigreeError         loops, double roles, conflicting duplicates
-    │   ├── GenotypeError
     │   ├── RecordError           values, levels or animals of the records
     │   └── ConfigurationError    evaluation.toml
     ├── ModelError              what was asked for does not fit together
@@ -34,10 +33,6 @@ class InputError(BreedblupError):
 
 class PedigreeError(InputError):
     """The pedigree breaks a rule that the user has not relaxed."""
-
-
-class GenotypeError(InputError):
-    """The genotypes cannot be used as they are."""
 
 
 class RecordError(InputError):
@@ -88,6 +83,11 @@ def name_some(names: Iterable[object], limit: int = 10) -> str:
     listed = [repr(name) if isinstance(name, str) else str(name) for name in names]
     shown = ", ".join(listed[:limit])
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 row``, ``12,000 rows``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

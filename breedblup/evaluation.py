@@ -94,7 +94,7 @@ class Evaluation:
         return give_back(self.fixed_effects, self.backend)
 
     def random(self, term: str) -> Any:
-        """One row for each level of a random term: ``level, trait, effect, solution, pev``."""
+        """One row for each level of a random term: ``level, trait, effect, solution, pev``; `ModelError` if there is none."""
         if term not in self.random_effects:
             known = list(self.random_effects)
             raise ModelError(f"no random term {term!r}{nearest(term, known)} (there are {', '.join(known)})")

@@ -93,10 +93,12 @@ class Fixed:
 
     @property
     def name(self) -> str:
+        """``herd:year``, or ``(Intercept)``."""
         return ":".join(self.factors) or "(Intercept)"
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Columns that the term needs."""
         return self.factors
 
 
@@ -124,10 +126,12 @@ class Covariate:
 
     @property
     def name(self) -> str:
+        """The factors that it is nested in, and the label: ``herd:age``."""
         return ":".join((*self.within, self.label))
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Columns that the term needs."""
         return (*self.within, self.column)
 
 
@@ -142,6 +146,7 @@ class ByType:
 
     @property
     def name(self) -> str:
+        """``herd:year``."""
         return ":".join(self.columns)
 
 
@@ -165,10 +170,12 @@ class Random:
 
     @property
     def name(self) -> str:
+        """The key."""
         return self.key
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Columns that the term needs."""
         return self.factors
 
 

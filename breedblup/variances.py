@@ -74,7 +74,7 @@ class VarianceComponents:
         return self._residual
 
     def matrix(self, key: str) -> FloatMatrix:
-        """The covariance matrix of a random term, always 2-D."""
+        """The covariance matrix of a random term, always 2-D; `ModelError` where none was given."""
         if key not in self._matrices:
             hint = nearest(key, list(self._matrices))
             raise ModelError(f"no variance is given for {key!r}{hint}; given are {name_some(self._matrices) or 'none'}")
@@ -140,7 +140,7 @@ class VarianceComponents:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> VarianceComponents:
-        """The variances that `to_dict` wrote."""
+        """The variances that `to_dict` wrote; `ModelError` where a key is unknown or missing."""
         known = ("random", "residual")
         for key in plain:
             if key not in known:

@@ -113,7 +113,7 @@ def test_missing_effects_are_refused_or_dropped_and_counted() -> None:
         design("y ~ h + x", records)
     built = design("y ~ h + x", records, missing_effects="drop")
     assert (built.counts.used, built.counts.without_trait, built.counts.without_effect) == (2, 1, 2)
-    assert "1 records without 'x' left out" in built.notes
+    assert "1 record without 'x' left out" in built.notes
 
 
 @pytest.mark.parametrize(

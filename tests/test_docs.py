@@ -117,7 +117,9 @@ def test_python_runs_and_prints_what_is_shown(page: Path, beside: Path) -> None:
             assert_shown(block, printed.getvalue())
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(b.info == "console" for b in blocks_of(p))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if any(b.info == "console" for b in blocks_of(p))], ids=lambda p: p.name
+)
 def test_commands_print_what_is_shown(page: Path, beside: Path) -> None:
     runner = CliRunner()
     code = 0

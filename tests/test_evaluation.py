@@ -258,7 +258,7 @@ def test_animals_that_the_pedigree_lacks() -> None:
     evaluation = bb.evaluate(problem.model, problem.records, problem.variances, relationships, options=options)
     assert evaluation.ebv["id"][-1] == "unheard of"
     assert any(
-        "1 animals of the records added to the pedigree as founders: 'unheard of'" in n for n in evaluation.notes
+        "1 animal of the records added to the pedigree as unrelated: 'unheard of'" in n for n in evaluation.notes
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -152,3 +156,11 @@ def test_long_rows_are_sorted_too(rows: int) -> None:
     dam[:2] = -1
     a_inverse = a_inverse_dense(sire, dam, mendelian(sire, dam, np.zeros(rows)), 2)
     np.testing.assert_allclose(a_inverse @ tabular_a(sire.tolist(), dam.tolist()), np.eye(rows), atol=1e-10)
+
+
+def test_the_same_as_plain_python() -> None:
+    """Kernels are Python: this file passes without the compiler too."""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not plain_python", __file__]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stdout

@@ -51,7 +51,7 @@ ACCEPTED_PEDIGREES = {
     "ped_duplicate_same.csv": Sound(
         PARENTS_OF_3 | {"4": ("3", "2")},
         (0.0, 0.0, 0.0, 0.25),
-        r"identical duplicates: 1 rows repeat those of 1 animals and are used once \('3'\)",
+        r"identical duplicates: 1 row beyond the first of 1 animal left out \('3'\)",
         strict="identical_duplicate",
     ),
     "ped_born_after.csv": Sound(
@@ -340,14 +340,14 @@ def test_nan_is_missing_once_infinities_are_mended(tmp_path: Path) -> None:
     records.write_text(text.replace("-inf", "2.9").replace("inf", "3.1"), encoding="utf-8")
     evaluation = from_python(CALVES, records)
     assert evaluation.ebv.filter(pl.col("records") > 0)["id"].to_list() == ["4", "6", "7", "8"]
-    assert "1 records without a value of 'y' left out" in evaluation.notes
+    assert "1 record without a value of 'y' left out" in evaluation.notes
     assert_published_as_python_has_it(tmp_path, configuration(tmp_path, records=records), evaluation)
 
 
 def test_an_unknown_animal_is_a_founder_where_asked_for(tmp_path: Path) -> None:
     records = FOLDER / "data_animal_not_in_pedigree.csv"
     evaluation = from_python(CALVES, records, unknown_animals="founder")
-    note = "1 animals of the records added to the pedigree as founders: '99'"
+    note = "1 animal of the records added to the pedigree as unrelated: '99'"
     assert note in evaluation.notes
     assert evaluation.ebv["id"].to_list()[-1] == "99"
     toml = configuration(tmp_path, records=records, more='unknown_animals = "founder"')

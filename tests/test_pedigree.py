@@ -149,8 +149,8 @@ def test_identical_duplicates_are_merged_and_counted() -> None:
     text = "animal,sire,dam\n3,1,2\n3,1,2\n"
     pedigree = Pedigree.from_frame(table(text))
     assert pedigree.report.merged_rows == 1
-    assert "1 rows repeat those of 1 animals and are used once ('3')" in pedigree.report.warnings[0]
-    with pytest.raises(PedigreeError, match="identical duplicates: 1 rows .* remove the repeated rows"):
+    assert "identical duplicates: 1 row beyond the first of 1 animal left out ('3')" in pedigree.report.warnings[0]
+    with pytest.raises(PedigreeError, match="identical duplicates: 1 row beyond .* remove the repeated rows"):
         Pedigree.from_frame(table(text), rules=PedigreeRules(identical_duplicate="error"))
 
 
@@ -255,7 +255,7 @@ def test_ids_that_differ_by_spaces_are_other_animals_and_said_so() -> None:
     pedigree = Pedigree.from_frame(table("id,sire,dam\na,,\nb, a,\n"))
     assert pedigree.report.added_parents == 1
     assert pedigree.report.warnings == (
-        "1 parents differ from animals only by spaces and are taken as other animals: ' a'",
+        "1 parent id spelled like that of an animal but for spaces, taken as another animal: ' a'",
     )
 
 

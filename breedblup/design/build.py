@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from breedblup.design.basis import evaluate_basis
 from breedblup.design.terms import DesignTerm, code_classes, code_interaction, intercept, resolve
-from breedblup.errors import ModelError, RecordError, name_some, nearest
+from breedblup.errors import ModelError, RecordError, counted, name_some, nearest
 from breedblup.frames import MISSING_VALUES, Table, as_table, positions
 from breedblup.model import Covariate, Fixed, Model, Random
 from breedblup.relationship import RelationshipInverse
@@ -152,7 +152,7 @@ def _choose_records(
                 f"{table.places(lacking)}: {column!r} is missing where {trait!r} is known "
                 "-> fill it in, or set missing_effects to 'drop'"
             )
-        notes.append(f"{lacking.size:,} records without {column!r} left out")
+        notes.append(f"{counted(lacking.size, 'record')} without {column!r} left out")
         keep &= ~missing
     if model.residual.weights is not None:
         weights = table.numbers(model.residual.weights)
@@ -166,7 +166,7 @@ def _choose_records(
     if not used:
         raise RecordError(f"{table.name}: no record is left after those with a missing effect were left out")
     if without_trait:
-        notes.append(f"{without_trait:,} records without a value of {trait!r} left out")
+        notes.append(f"{counted(without_trait, 'record')} without a value of {trait!r} left out")
     return y, keep, RecordCounts(y.size, used, without_trait, y.size - used - without_trait)
 
 

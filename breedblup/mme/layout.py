@@ -41,7 +41,7 @@ class EquationLayout:
         return sum(term.equations for term in self.terms if term.kind == "fixed")
 
     def slice_of(self, name: str) -> slice:
-        """Equations of a term."""
+        """Equations of a term; `ModelError` where there is none of that name."""
         for k, term in enumerate(self.terms):
             if term.name == name:
                 return slice(int(self.starts[k]), int(self.starts[k + 1]))

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError, name_some, nearest
+from breedblup.errors import PedigreeError, counted, name_some, nearest
 from breedblup.frames import MISSING_VALUES, Table, positions
 from breedblup.pedigree import checks
 from breedblup.pedigree.rules import SHOWN, Finding, Findings, PedigreeReport, PedigreeRules
@@ -147,12 +147,12 @@ def _merge_duplicates(table: Table, rows: pl.DataFrame, findings: Findings) -> p
         pl.col("row"), *[(pl.col(name).n_unique() > 1).alias(name) for name in details]
     )
     conflicting = groups.filter(pl.any_horizontal(details))
-    identical = repeated.height - groups.height - (conflicting["row"].list.len() - 1).sum()
-    if identical:
-        same = groups.filter(~pl.any_horizontal(details))
-        names = name_some(same["id"].head(SHOWN + 1).to_list() if same.height <= SHOWN else same["id"].to_list())
+    same = groups.filter(~pl.any_horizontal(details))
+    if same.height:
+        identical = sum(len(lines) - 1 for lines in same["row"])
         line = (
-            f"identical duplicates: {identical} rows repeat those of {same.height} animals and are used once ({names})"
+            f"identical duplicates: {counted(identical, 'row')} beyond the first of {counted(same.height, 'animal')} "
+            f"left out ({name_some(same['id'].to_list())})"
         )
         if findings.rules.identical_duplicate == "error":
             findings.errors.append(f"{line} -> remove the repeated rows, or set rule identical_duplicate to 'warn'")
@@ -241,7 +241,7 @@ def _warn_of_spaces(ids: pl.Series, added: pl.Series, findings: Findings) -> Non
     padded = added.filter((bare != added) & pl.Series(positions(bare, ids) >= 0, dtype=pl.Boolean))
     if len(padded):
         findings.warnings.append(
-            f"{len(padded)} parents differ from animals only by spaces and are taken as other animals: "
+            f"{counted(len(padded), 'parent id')} spelled like that of an animal but for spaces, taken as another animal: "
             f"{name_some(padded.to_list())}"
         )
 

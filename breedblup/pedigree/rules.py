@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError
+from breedblup.errors import ModelError, counted
 
 Severity = Literal["error", "warn", "repair"]
 
@@ -130,7 +130,7 @@ class Findings:
         if severity == "warn":
             self.warnings.append(finding.line())
             return
-        self.warnings.append(f"{finding.line()} [{finding.animals.size} parents set missing]")
+        self.warnings.append(f"{finding.line()} [{counted(finding.animals.size, 'parent')} set missing]")
         rows = []
         for animal, role in zip(finding.animals.tolist(), finding.roles.tolist(), strict=True):
             parent = int(parents[role][animal])

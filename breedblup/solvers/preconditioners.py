@@ -91,7 +91,7 @@ def block_diagonal(matrix: csr_array, starts: NDArray[np.int64]) -> BlockDiagona
     NotPositiveDefinite
         Naming the equation, if a block is not positive definite.
     """
-    starts = np.ascontiguousarray(starts, dtype=np.int64)
+    starts = np.array(starts, dtype=np.int64)
     widths = np.diff(starts)
     if starts.size == 0 or starts[0] < 0 or starts[-1] != matrix.shape[0] or (widths <= 0).any():
         raise ValueError(f"block boundaries have to ascend and end at {matrix.shape[0]}")

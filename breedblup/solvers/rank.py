@@ -100,7 +100,7 @@ def dependent_columns(
         If the factor would have more entries than ``limit``; known before any number is computed.
     """
     size = int(cross_product.shape[0])
-    order = np.ascontiguousarray(order, dtype=np.int64)
+    order = np.array(order, dtype=np.int64)
     if order.shape != (size,) or not np.array_equal(np.sort(order), np.arange(size)):
         raise ValueError(f"order is no permutation of {size} columns")
     if not np.isfinite(cross_product.data).all():
