@@ -29,10 +29,9 @@ def accuracy_from_reliability(reliability: NDArray[np.float64], scale: AccuracyS
 
     The last is that of the Beef Improvement Federation's guidelines.
     """
-    within = np.clip(reliability, 0.0, 1.0)
     if scale == "r":
-        return np.sqrt(within)
-    return within if scale == "r2" else 1.0 - np.sqrt(1.0 - within)
+        return np.sqrt(reliability)
+    return reliability if scale == "r2" else 1.0 - np.sqrt(1.0 - reliability)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Evaluation:
         return give_back(self.random_effects[term], self.backend)
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join([*self.summary(), *(f"  note: {note}" for note in self.notes)])
 
     __repr__ = __str__
 
@@ -109,7 +108,8 @@ class Evaluation:
         """For a notebook: the same text, and the first animals as a table."""
         return f"<pre>{html.escape(str(self))}</pre>{self.genetic.head(5)._repr_html_()}"
 
-    def _lines(self) -> list[str]:
+    def summary(self) -> list[str]:
+        """What was evaluated, how, and the highest breeding values, in lines for a reader."""
         counts = self.counts
         lines = [
             f"Evaluation of {self.model.traits[0]}: {counts['animals']:,} animals, {counts['records used']:,} records",
@@ -129,7 +129,7 @@ class Evaluation:
             else:
                 lines.append("  reliability not computed: " + "; ".join(self.plan.reasons))
             lines += ["  highest:", *(f"    {line}" for line in _best(table))]
-        return lines + [f"  note: {note}" for note in self.notes]
+        return lines
 
 
 def _variances_in_words(variances: VarianceComponents) -> str:
@@ -207,10 +207,9 @@ def _term_table(
     if inverse_diagonal is not None:
         pev = inverse_diagonal[equations]
         reliability = 1.0 - pev / (relationship.diagonal * float(variances.matrix(term.name)[0, 0]))
+        reliability = reliability.clip(0.0, 1.0)  # rounding alone takes it below 0, where an animal has no information
         columns |= {"pev": pev, "reliability": reliability, "accuracy": accuracy_from_reliability(reliability, scale)}
-    order = np.arange(n, dtype=np.int32)
     if pedigree is not None:
-        order = pedigree.user_order
         average = parent_average(ebv, pedigree.sire, pedigree.dam)
         columns |= {
             "inbreeding": pedigree.inbreeding,
@@ -218,7 +217,7 @@ def _term_table(
             "parent_average": average,
             "mendelian_sampling": ebv - average,
         }
-    return pl.DataFrame(columns, schema_overrides=dict(GENETIC_COLUMNS))[order]
+    return _in_users_order(pl.DataFrame(columns, schema_overrides=dict(GENETIC_COLUMNS)), relationship)
 
 
 def parent_average(ebv: NDArray[np.float64], sire: NDArray[np.int32], dam: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -246,8 +245,15 @@ def random_table(
         {"level": term.levels, "trait": trait, "effect": "direct", "solution": x[equations], "pev": pev},
         schema_overrides={"pev": pl.Float64},
     )
-    pedigree = None if term.relationship is None else term.relationship.pedigree
-    return table if pedigree is None else table[pedigree.user_order]
+    return table if term.relationship is None else _in_users_order(table, term.relationship)
+
+
+def _in_users_order(table: pl.DataFrame, relationship: RelationshipInverse) -> pl.DataFrame:
+    """Rows of a relationship's levels as the user gave them; copied only where that is another order."""
+    pedigree = relationship.pedigree
+    if pedigree is None or (np.diff(pedigree.user_order) == 1).all():
+        return table
+    return table[pedigree.user_order]
 
 
 def fixed_table(

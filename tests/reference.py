@@ -107,3 +107,72 @@ def dropped_values(sire: Sequence[int], dam: Sequence[int], inbreeding: Sequence
                 p[i, parent] += 0.5
                 d[i] -= 0.25 * (1.0 + inbreeding[parent])
     return np.asarray(np.linalg.solve(np.eye(n) - p, np.sqrt(d)[:, None] * deviates), dtype=np.float64)
+
+
+# --- solvers ----------------------------------------------------------------------------------------------------------
+
+
+def eliminated_counts(matrix: Array, order: Sequence[int]) -> list[int]:
+    """Non-zeros of each column of L: cross out one equation after the other and join its neighbours."""
+    filled = matrix[np.ix_(order, order)] != 0
+    counts = []
+    for k in range(len(order)):
+        below = [i for i in range(k + 1, len(order)) if filled[i, k]]
+        counts.append(1 + len(below))
+        for i in below:
+            for j in below:
+                filled[i, j] = True
+    return counts
+
+
+def first_bad_pivot(matrix: Array, order: Sequence[int]) -> int | None:
+    """The first equation in this order whose pivot is not positive."""
+    left = matrix.copy()
+    for k in order:
+        if left[k, k] <= 0:
+            return int(k)
+        left = left - np.outer(left[:, k], left[k]) / left[k, k]
+    return None
+
+
+def ldl_with_dropped(matrix: Array, order: Sequence[int], tolerance: float) -> tuple[list[int], Array]:
+    """Columns that depend on those before them, and all pivots in the original order: what is left after those kept."""
+    left = matrix.copy()
+    dropped = []
+    pivots = np.zeros(len(order))
+    for k in order:
+        pivots[k] = left[k, k]
+        if left[k, k] <= tolerance * matrix[k, k]:
+            dropped.append(int(k))
+            pivots[k] = 0.0
+        else:
+            left = left - np.outer(left[:, k], left[k]) / left[k, k]
+    return sorted(dropped), pivots
+
+
+def conjugate_gradients(matrix: Array, rhs: Array, inverse: Array, rounds: int) -> list[Array]:
+    """Iterates of the textbook algorithm from zero; ``inverse`` is the preconditioner M⁻¹."""
+    x, r = np.zeros_like(rhs), rhs.copy()
+    p = inverse @ r
+    iterates = []
+    for _ in range(rounds):
+        rho = r @ inverse @ r
+        alpha = rho / (p @ matrix @ p)
+        x, r = x + alpha * p, r - alpha * (matrix @ p)
+        p = inverse @ r + (r @ inverse @ r) / rho * p
+        iterates.append(x)
+    return iterates
+
+
+def smallest_ritz_value(matrix: Array, rhs: Array, inverse: Array, rounds: int) -> float:
+    """Smallest eigenvalue of M⁻¹A on the Krylov space of so many rounds, by an orthonormal basis of it."""
+    root = np.linalg.cholesky(inverse)
+    scaled = root.T @ matrix @ root
+    basis = np.zeros((rhs.size, 0))
+    vector = root.T @ rhs
+    for _ in range(rounds):
+        for _ in range(2):
+            vector = vector - basis @ (basis.T @ vector)
+        basis = np.column_stack([basis, vector / np.linalg.norm(vector)])
+        vector = scaled @ basis[:, -1]
+    return float(np.linalg.eigvalsh(basis.T @ scaled @ basis)[0])

@@ -224,3 +224,29 @@ def test_mrode_iterative_round_by_round() -> None:
         iterates.append(state.x)
     np.testing.assert_allclose(iterates, case["expected"]["pcg"], rtol=0, atol=case["tolerance"]["abs"])
     np.testing.assert_allclose(lhs.diagonal(), case["expected"]["preconditioner"], rtol=1e-10)
+
+
+@pytest.mark.parametrize("options", METHODS)
+def test_gryphon_at_its_estimates(options: bb.EvaluateOptions) -> None:
+    """The published estimates give the published EBVs, PEVs, sex effect and standard errors; REML itself comes later."""
+    folder = shared_case("gryphon_univariate")
+    case = expected_in(folder)
+    wanted = case["expected"]["sex"]
+    evaluation = bb.evaluate(
+        bb.Model.from_formula("birth_weight ~ factor(sex) + (1 | id)"),
+        bb.read_records(folder / "data.csv"),
+        bb.VarianceComponents({"id": wanted["variance"]["animal"]}, residual=wanted["variance"]["residual"]),
+        relationships={"id": bb.read_pedigree(folder / "pedigree.csv")},
+        options=options,
+    )
+    published = pl.read_csv(folder / "ebv.csv", schema_overrides={"id": pl.String})
+    found = published.join(evaluation.ebv, on="id", suffix="_found", maintain_order="left")
+    assert found.height == published.height == evaluation.ebv.height
+    for column in ("ebv", "pev", "inbreeding"):
+        np.testing.assert_allclose(found[f"{column}_found"], found[column], atol=case["tolerance"]["abs_ebv"])
+    fixed = evaluation.fixed
+    np.testing.assert_allclose(
+        [fixed["estimate"][0], fixed["estimate"][2], fixed["se"][0], fixed["se"][2]],
+        [wanted["fixed"][name] for name in ("intercept", "sex2", "intercept_se", "sex2_se")],
+        atol=1e-5,
+    )

@@ -70,7 +70,8 @@ def of_kind(info: str) -> list[Block]:
 
 
 def comparable(text: str) -> str:
-    """Text without what differs between two runs: times, sizes of memory, blanks at ends of lines."""
+    """Text without what differs between two runs: folder, times, sizes of memory, blanks at ends of lines."""
+    text = text.replace(str(Path.cwd()), "/srv")
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
     text = re.sub(r"\d[\d,.]* [KMG]iB", "SIZE", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"

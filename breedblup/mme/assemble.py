@@ -129,12 +129,14 @@ def _stack_inverses(layout: EquationLayout) -> tuple[Inverse, NDArray[np.float64
             else term.relationship.matrix
         )
         pointers.append(matrix.indptr[1:].astype(np.int64) + bounds[-1])
-        indices.append(matrix.indices.astype(np.int32) + np.int32(start))
+        indices.append(matrix.indices.astype(np.int32, copy=False) + np.int32(start))
         values.append(matrix.data)
         bounds.append(bounds[-1] + matrix.nnz)
+    if len(values) == 1:  # the common case, without a copy of the largest array
+        return (layout.fixed_size, np.concatenate(pointers), indices[0]), values[0], np.array(bounds, dtype=np.int64)
     stacked = (
         layout.fixed_size,
         np.concatenate(pointers),
-        np.concatenate(indices) if indices else np.empty(0, dtype=np.int32),
+        np.concatenate([np.empty(0, dtype=np.int32), *indices]),
     )
-    return stacked, np.concatenate(values) if values else np.empty(0), np.array(bounds, dtype=np.int64)
+    return stacked, np.concatenate([np.empty(0), *values]), np.array(bounds, dtype=np.int64)

@@ -139,9 +139,9 @@ def _read_columns(table: Table, columns: PedigreeColumns, missing: tuple[str, ..
 
 def _merge_duplicates(table: Table, rows: pl.DataFrame, findings: Findings) -> pl.DataFrame:
     """One row for each animal: identical rows merged and counted, conflicting ones refused or emptied where they differ."""
-    repeated = rows.filter(pl.col("id").is_duplicated())
-    if repeated.is_empty():
+    if rows["id"].n_unique() == rows.height:
         return rows
+    repeated = rows.filter(pl.col("id").is_duplicated())
     details = [name for name in rows.columns if name not in ("row", "id")]
     groups = repeated.group_by("id", maintain_order=True).agg(
         pl.col("row"), *[(pl.col(name).n_unique() > 1).alias(name) for name in details]
@@ -204,12 +204,8 @@ def code_pedigree(
         raise PedigreeError(f"{table.name}: no animals below the header -> give at least one row")
     findings = Findings(rules)
     rows = _merge_duplicates(table, read, findings)
-    named = pl.concat([rows["sire"], rows["dam"]]).drop_nulls().unique(maintain_order=True)
-    added = named.filter(pl.Series(positions(named, rows["id"]) < 0, dtype=pl.Boolean))
+    added, sire, dam = _code_parents(rows, findings)
     ids = pl.concat([rows["id"], added.rename("id")])
-    _warn_of_spaces(rows["id"], added, findings)
-    unknown = np.full(len(added), -1, dtype=np.int32)
-    sire, dam = (np.concatenate([positions(rows[role], ids), unknown]) for role in ("sire", "dam"))
 
     def where(animal: int) -> str:
         return table.where(int(rows["row"][animal])) if animal < rows.height else "(no row of its own)"
@@ -235,10 +231,25 @@ def code_pedigree(
     return _in_order(ids, sire, dam, order, sex, birth, findings, (read.height, rows.height, len(added)))
 
 
+def _code_parents(rows: pl.DataFrame, findings: Findings) -> tuple[pl.Series, NDArray[np.int32], NDArray[np.int32]]:
+    """Parents without a row of their own, in the order in which they are met, and sire and dam of all animals, coded."""
+    ids = rows["id"]
+    parents = pl.concat([rows["sire"], rows["dam"]])
+    codes = positions(parents, ids)
+    rowless = pl.Series(codes < 0) & parents.is_not_null()
+    added = parents.filter(rowless).unique(maintain_order=True)
+    if len(added):
+        codes[rowless.to_numpy()] = rows.height + positions(parents.filter(rowless), added)
+        _warn_of_spaces(ids, added, findings)
+    unknown = np.full(len(added), -1, dtype=np.int32)
+    sire, dam = (np.concatenate([role, unknown]) for role in np.split(codes, 2))
+    return added, sire, dam
+
+
 def _warn_of_spaces(ids: pl.Series, added: pl.Series, findings: Findings) -> None:
     """Parents that became founders although an animal has their id but for spaces around it."""
-    bare = added.str.strip_chars()
-    padded = added.filter((bare != added) & pl.Series(positions(bare, ids) >= 0, dtype=pl.Boolean))
+    spaced = added.filter(added.str.strip_chars() != added)
+    padded = spaced.filter(pl.Series(positions(spaced.str.strip_chars(), ids) >= 0, dtype=pl.Boolean))
     if len(padded):
         findings.warnings.append(
             f"{counted(len(padded), 'parent id')} spelled like that of an animal but for spaces, taken as another animal: "

@@ -167,7 +167,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         variances=_variances(place.name, sections, model),
         relationships=relationships,
         options=_options(sections),
-        folder=place.parent / sections.results.folder,
+        folder=(place.parent / sections.results.folder).resolve(),
         format=sections.results.format,
         base=None if sections.base is None else _base(place, sections.base),
     )

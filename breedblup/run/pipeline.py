@@ -117,6 +117,8 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
         manifest.write_manifest(folder / MANIFEST, record)
 
     publish_folder(config.folder, write, replace=replace)
+    for line in evaluation.summary():
+        _log.info(line)
     _log.info("published %s", config.folder)
     return config.folder
 

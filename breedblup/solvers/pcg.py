@@ -4,8 +4,9 @@ Hestenes & Stiefel (1952); the eigenvalues from its coefficients: Golub & Meuran
 
     q = A p,   α = p'r/p'q,   x += α p,   r -= α q,   β = ρ_new/ρ,   p = z + β p.
 
-Every 50 rounds and before anything is called converged, r is replaced by b - A x. In exact arithmetic p'r = ρ; as written the
-step is the best one along p whatever rounding or that replacement did to r, so the error cannot grow.
+Every 50 rounds, where r is too small to mean anything and before anything is called converged, r is replaced by b - A x. In
+exact arithmetic p'r = ρ; as written the step is the best one along p whatever rounding or that replacement did to r, so the
+error cannot grow.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Criterion = Literal["error", "relative_residual", "squared_relative_residual", "
 _CHUNK = 8192
 _PRODUCT_CHUNKS = 256
 _RECOMPUTED_EVERY = 50
+_MEANINGLESS = float(np.finfo(np.float64).eps) ** 2
 
 _Vector = NDArray[np.float64]
 
@@ -155,7 +157,7 @@ def solve_pcg(
     start
         First x, or the state of an earlier solution, whose rounds count.
     error_bound
-        Upper bound of √(r'A⁻¹r) from x and its true residual; evaluated once the estimate meets the tolerance.
+        Upper bound of √(r'A⁻¹r) from x and its true residual; evaluated from about ten tolerances on, and at the end.
     monitor
         Told of every round.
 
@@ -169,17 +171,28 @@ def solve_pcg(
     options = options or PcgOptions()
     operator: SymmetricOperator = CsrOperator(matrix) if isinstance(matrix, csr_array) else matrix
     rhs = np.ascontiguousarray(rhs, dtype=np.float64)
+    _check_sizes(matrix, rhs, start)
     iteration = _Iteration(operator, rhs, preconditioner, options, error_bound)
     if iteration.size_of_rhs == 0.0:
         return Solution(np.zeros_like(rhs), (), True, "pcg", options.criterion, options.tolerance)
     iteration.begin(start)
-    converged = iteration.residual == 0.0
+    converged = iteration.residual == 0.0 or iteration.has_met()
     while not converged and iteration.stalled < 2 and len(iteration.alphas) < options.maximum_rounds:
         record, converged = iteration.advance()
         if monitor is not None:
             monitor(record)
     state = iteration.state()
     return Solution(state.x, state.rounds, converged, "pcg", options.criterion, options.tolerance, state)
+
+
+def _check_sizes(matrix: csr_array | SymmetricOperator, rhs: _Vector, start: _Vector | PcgState | None) -> None:
+    """Refuse vectors that compiled loops would read beyond their end."""
+    if rhs.ndim != 1 or (isinstance(matrix, csr_array) and matrix.shape != (rhs.size, rhs.size)):
+        of = f" for a matrix of {matrix.shape}" if isinstance(matrix, csr_array) else ""
+        raise ValueError(f"right-hand side of shape {rhs.shape}{of}")
+    first = start.x if isinstance(start, PcgState) else start
+    if first is not None and np.shape(first) != rhs.shape:
+        raise ValueError(f"start of shape {np.shape(first)} for {rhs.size} equations")
 
 
 class _Iteration:
@@ -242,10 +255,18 @@ class _Iteration:
         rho = self.dot(self.r, self.z)
         k = len(self.alphas)
         if not math.isfinite(rho):
-            raise NumericalError(f"round {k}: the residual is not finite")
+            raise NumericalError(f"round {k}: the preconditioned residual is not finite")
         if rho < 0.0 or (rho == 0.0 and self.residual > 0.0 and k == 0):
             raise NotPositiveDefinite(f"round {k}: the preconditioner is not positive definite")
         return rho
+
+    def has_met(self) -> bool:
+        """Whether the state that is gone on from meets the criterion already, at its true residual."""
+        if not self.rounds or not self.meets(self.rounds[-1]):
+            return False
+        self.residual = self.true_residual()
+        record, self.rho = self.measure(self.rounds[-1].relative_change)
+        return self.meets(self.with_bound(record))
 
     def true_residual(self) -> float:
         """Replace r by b - A x and return its size; notice when r has lost touch with it and it no longer falls.
@@ -282,8 +303,8 @@ class _Iteration:
             raise NumericalError(f"round {k}: the residual is not finite")
         self.alphas.append(alpha)
         self.residual = math.sqrt(left)
-        moved = math.sqrt(change / size) if size > 0 else 0.0
-        if k % _RECOMPUTED_EVERY == 0:
+        moved = math.sqrt(change / size) if size > 0 else math.inf
+        if k % _RECOMPUTED_EVERY == 0 or self.residual < _MEANINGLESS * self.size_of_rhs:
             self.residual = self.true_residual()
         record, rho = self.measure(moved)
         converged = False
@@ -295,6 +316,7 @@ class _Iteration:
         ends = converged or self.stalled >= 2 or rho == 0.0 or k >= self.options.maximum_rounds
         if ends and record.error_bound is None:
             record = self.final(record)
+            converged = converged or (self.options.criterion == "error" and self.meets(record))
         if rho == 0.0 and not converged:
             self.stalled = 2
         self.rounds.append(record)
@@ -314,7 +336,7 @@ class _Iteration:
 
     def smallest_ritz_value(self) -> float:
         """Smallest eigenvalue of the Lanczos matrix that α and β define."""
-        alphas, betas = np.array(self.alphas), np.array(self.betas)
+        alphas, betas = np.array(self.alphas), np.array(self.betas[: len(self.alphas) - 1])
         diagonal = 1.0 / alphas
         diagonal[1:] += betas / alphas[:-1]
         if diagonal.size == 1:
@@ -353,6 +375,8 @@ class _Iteration:
         self.operator.multiply(self.x, self.q)
         bound_at -= self.q
         bound = float(self.error_bound(self.x, bound_at))
+        if not math.isfinite(bound):
+            raise NumericalError(f"round {record.round}: the error bound is not finite")
         return replace(record, error_bound=bound)
 
     def meets(self, record: PcgRound) -> bool:
