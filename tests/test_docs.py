@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import doctest
 import io
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,13 @@ from typer.testing import CliRunner
 from breedblup import cli
 from breedblup.errors import ModelError
 from breedblup.model import Model
+from breedblup.pedigree import PedigreeRules
+from breedblup.pedigree.reading import RECOGNISED
+from breedblup.pedigree.rules import REPAIR_COLUMNS
 from breedblup.run import schema
 from breedblup.run.config import read_config
 from breedblup.run.pipeline import run_evaluation
+from breedblup.solvers.pcg import PcgRound
 
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -228,6 +233,33 @@ def test_every_key_of_the_configuration_is_documented() -> None:
                 assert f"`[{key}]`" in text, f"section {key}"
             elif (*place, key) != ("pedigree", "rules"):
                 assert f"| `{key}` |" in text, f"key {key} of {place}"
+
+
+def test_every_column_and_key_of_the_results_is_documented(published: Path) -> None:
+    text = (ROOT / "docs" / "data-model.md").read_text(encoding="utf-8")
+    folder = published / "results" / "dairy"
+    for name in ("ebv", "fixed", "random_ide_animal"):
+        section = text.partition(f"`{name}.csv`")[2].partition("###")[0]
+        for column in (folder / f"{name}.csv").read_text(encoding="utf-8").partition("\n")[0].split(","):
+            assert f"`{column}`" in section, f"{name}: {column}"
+    for column in (*REPAIR_COLUMNS, *(criterion.name for criterion in fields(PcgRound))):
+        assert f"`{column}`" in text, column
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    told = COMMANDS.read_text(encoding="utf-8").partition("### run.json")[2]
+    for key in record:
+        assert f"`{key}`" in told, f"run.json: {key}"
+
+
+def test_defaults_of_the_rules_are_documented() -> None:
+    text = COMMANDS.read_text(encoding="utf-8")
+    for rule, severity in asdict(PedigreeRules()).items():
+        assert f'| `{rule}` | `"{severity}"` |' in text, rule
+
+
+def test_recognised_columns_are_documented() -> None:
+    text = (ROOT / "docs" / "data-model.md").read_text(encoding="utf-8")
+    for role, names in RECOGNISED.items():
+        assert f"| {role} | {', '.join(f'`{name}`' for name in names)} |" in text, role
 
 
 def test_the_second_command_of_the_readme_is_that_of_ci() -> None:

@@ -1,0 +1,88 @@
+"""A place in the tokens of a formula: what comes next, what must come next, and refusals that show where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from breedblup.errors import nearest
+from breedblup.formula.tokens import Token, fail, tokenize
+
+
+class Cursor:
+    """Reads tokens from left to right; knows names, numbers and brackets, no rule of the grammar."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = tokenize(text)
+        self.at = 0
+
+    @property
+    def token(self) -> Token:
+        """The next token."""
+        return self.tokens[self.at]
+
+    def fail(self, message: str, token: Token | None = None) -> NoReturn:
+        """Refuse the formula at a token, or at the next one."""
+        fail(self.text, (token or self.token).start, message)
+
+    def take(self, *kinds: str) -> Token | None:
+        """The next token when it is of one of these kinds."""
+        if self.token.kind not in kinds:
+            return None
+        self.at += 1
+        return self.tokens[self.at - 1]
+
+    def expect(self, kind: str, purpose: str) -> Token:
+        """The next token, which must be of this kind."""
+        return self.take(kind) or self.fail(f"expected '{kind}' {purpose}, found {self.token}")
+
+    def close(self, opening: Token) -> None:
+        """The parenthesis that belongs to ``opening``."""
+        self.expect(")", f"to close the '(' of column {opening.start + 1}")
+
+    def name(self, what: str) -> str:
+        """A name, plain or between backticks."""
+        token = self.take("name", "quoted") or self.fail(f"expected {what}, found {self.token}")
+        return token.value
+
+    def number(self, what: str) -> float:
+        """A number, perhaps with a minus sign."""
+        sign = -1.0 if self.take("-") else 1.0
+        token = self.take("number") or self.fail(f"expected {what}, found {self.token}")
+        return sign * float(token.text)
+
+    def keyword(self, function: str, known: str) -> None:
+        """``known =``, or a complaint about another name."""
+        token = self.take("name") or self.fail(f"expected '{known}=', found {self.token}")
+        if token.value != known:
+            self.fail(f"{function}() has no argument {token.value!r}{nearest(token.value, [known])}", token)
+        self.expect("=", f"after {known}")
+
+    def followed_by(self, kind: str) -> bool:
+        """Whether a plain name comes next, and then a token of this kind."""
+        return self.token.kind == "name" and self.tokens[self.at + 1].kind == kind
+
+    def calls(self) -> bool:
+        """Whether a function call begins here."""
+        return self.followed_by("(")
+
+    def open_call(self, known: Sequence[str]) -> tuple[str, Token]:
+        """The function of the call that begins here, one of the ``known``, and its parenthesis."""
+        function = self.token.value
+        if function not in known:
+            listed = ", ".join(f"{name}()" for name in known)
+            self.fail(f"unknown function {function!r}{nearest(function, known)}; known here are {listed}")
+        self.at += 2
+        return function, self.tokens[self.at - 1]
+
+    def open_random(self) -> Token | None:
+        """The parenthesis that comes next, when it has a bar of its own."""
+        depth = 0
+        for token in self.tokens[self.at :]:
+            depth += (token.kind == "(") - (token.kind == ")")
+            if depth <= 0:
+                return None
+            if depth == 1 and token.kind in ("|", "||"):
+                return self.take("(")
+        return None

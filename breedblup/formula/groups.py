@@ -1,0 +1,82 @@
+"""Right of the bar of a random term: factors, ``a/b``, ``ide()``, ``mm()``, and effects that share a covariance."""
+
+from __future__ import annotations
+
+from breedblup.formula.cursor import Cursor
+from breedblup.formula.terms import FUNCTIONS, GROUP_FUNCTIONS, Group, Membership
+
+
+def read_groups(cursor: Cursor) -> list[tuple[Group | Membership, ...]]:
+    """What stands right of the bar: the groups of each term that it makes."""
+    chain = _chain(cursor)
+    if cursor.token.kind != "+":
+        return [(group,) for group in chain]
+    shared = [chain]
+    while plus := cursor.take("+"):
+        shared.append(_chain(cursor))
+        if max(len(one) for one in shared) > 1:
+            cursor.fail("'/' and '+' cannot be mixed right of the bar; write two random terms", plus)
+    return [tuple(one[0] for one in shared)]
+
+
+def _chain(cursor: Cursor) -> list[Group | Membership]:
+    """One group, or ``a/b`` as ``a`` and ``a:b``."""
+    if cursor.calls():
+        return [_group_call(cursor)]
+    nested = [_factors(cursor)]
+    while cursor.take("/"):
+        nested.append(tuple(dict.fromkeys(nested[-1] + _factors(cursor))))
+    return [Group(factors) for factors in nested]
+
+
+def _factors(cursor: Cursor) -> tuple[str, ...]:
+    """``f {":" f}``."""
+    names = []
+    while True:
+        if cursor.calls():
+            cursor.fail(f"{cursor.token.value}() cannot be part of an interaction of groups; write a factor")
+        names.append(cursor.name("a factor"))
+        if not cursor.take(":"):
+            return tuple(dict.fromkeys(names))
+
+
+def _group_call(cursor: Cursor) -> Group | Membership:
+    if cursor.token.value in FUNCTIONS:
+        cursor.fail(f"{cursor.token.value}() cannot stand right of the bar; write a factor or ide(factor)")
+    function, opening = cursor.open_call(GROUP_FUNCTIONS)
+    group = Group(_factors(cursor), identity=True) if function == "ide" else _membership(cursor)
+    cursor.close(opening)
+    if cursor.token.kind in (":", "/"):
+        cursor.fail(f"{function}() is a whole group and cannot be joined by '{cursor.token.kind}'")
+    return group
+
+
+def _membership(cursor: Cursor) -> Membership:
+    """What stands between the parentheses of ``mm()``."""
+    columns = [cursor.name("a factor")]
+    weights: tuple[str | float, ...] = ()
+    while cursor.take(","):
+        if cursor.followed_by("="):
+            cursor.keyword("mm", "weights")
+            weights = _weights(cursor)
+            break
+        columns.append(cursor.name("a factor"))
+    return Membership(tuple(columns), weights)
+
+
+def _weights(cursor: Cursor) -> tuple[str | float, ...]:
+    """One weight, or several between parentheses."""
+    opening = cursor.take("(")
+    if opening is None:
+        return (_weight(cursor),)
+    weights = [_weight(cursor)]
+    while cursor.take(","):
+        weights.append(_weight(cursor))
+    cursor.close(opening)
+    return tuple(weights)
+
+
+def _weight(cursor: Cursor) -> str | float:
+    if cursor.token.kind in ("name", "quoted"):
+        return cursor.name("a weight")
+    return cursor.number("a column or number as weight")

@@ -1,0 +1,196 @@
+"""Tokens → terms, by recursive descent: one function per rule of the grammar.
+
+Grammar (binding from loose to tight, as in R and lme4)::
+
+    formula   = response "~" sum
+    response  = name | "(" name "," name ... ")"
+    sum       = ["-"] summand {("+" | "-") summand}       only 1 can be subtracted
+    summand   = "0" | "1" | "(" sum bar groups ")" | product
+    product   = cross {("*" | "/") cross}                 a*b = a + b + a:b,  a/b = a + a:b
+    cross     = atom {":" atom}
+    atom      = name | call | "(" sum ")"
+    call      = factor(x) | C(x) | covariate(x) | poly(x, d) | leg(x, d, range=(a, b))
+    bar       = "|" | "||"
+    groups    = group {"+" group}                         effects that share one covariance matrix
+    group     = ide(f:g) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}
+
+Names are letters of any script, digits, ``_`` and ``.``; other names go between backticks, where two backticks stand
+for one. Terms keep the order in which they were written; one that comes again (also as ``b:a``) is merged with the
+first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from breedblup.formula.cursor import Cursor
+from breedblup.formula.groups import read_groups
+from breedblup.formula.terms import (
+    FUNCTIONS,
+    GROUP_FUNCTIONS,
+    Call,
+    Column,
+    Interaction,
+    ParsedFormula,
+    RandomTerm,
+    crossed,
+    merged,
+)
+from breedblup.formula.tokens import Token, number_text, quote_name
+
+
+def parse_formula(text: str) -> ParsedFormula:
+    """Parse a formula such as ``milk ~ herd:year + leg(dim, 4) + (1 | animal)``.
+
+    Raises
+    ------
+    ModelError
+        The text breaks the grammar; the message shows the place, what was found there and what could stand there.
+    """
+    cursor = Cursor(text)
+    responses = _responses(cursor)
+    tilde = cursor.expect("~", "between the response and the terms, as in milk ~ herd + (1 | animal)")
+    if cursor.token.kind == "end":
+        cursor.fail("nothing on the right of '~'; write the terms, for example 1 + (1 | animal)")
+    total = _sum(cursor, top=True)
+    if cursor.token.kind != "end":
+        cursor.fail(f"expected '+' or the end of the formula, found {cursor.token}; terms are joined by '+'")
+    if not (total.intercept or total.fixed or total.random):
+        cursor.fail("nothing on the right of '~' is left to fit; write the terms beside the 0", tilde)
+    return ParsedFormula(responses, merged(total.fixed), merged(total.random), total.intercept)
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Terms read so far; ``number`` is the last 0 or 1 among them."""
+
+    fixed: list[Interaction] = field(default_factory=list)
+    random: list[RandomTerm] = field(default_factory=list)
+    intercept: bool = True
+    number: Token | None = None
+
+
+def _responses(cursor: Cursor) -> tuple[str, ...]:
+    if cursor.calls():
+        cursor.fail(
+            "the response is a column, not a function; make the column in the records (several traits: (wwt, pwt))"
+        )
+    opening = cursor.take("(")
+    if opening is None:
+        return (cursor.name("the column of the response"),)
+    names = [cursor.name("the column of a response")]
+    while cursor.take(","):
+        names.append(cursor.name("the column of a response"))
+    cursor.close(opening)
+    return tuple(names)
+
+
+def _sum(cursor: Cursor, *, top: bool) -> _Sum:
+    """``["-"] summand {("+" | "-") summand}``; random terms stand only in the ``top`` one."""
+    total = _Sum()
+    sign = cursor.take("-")
+    _summand(cursor, total, top=top, subtracted=sign is not None)
+    while sign := cursor.take("+", "-"):
+        _summand(cursor, total, top=top, subtracted=sign.kind == "-")
+    return total
+
+
+def _summand(cursor: Cursor, total: _Sum, *, top: bool, subtracted: bool) -> None:
+    number = cursor.take("number")
+    if subtracted and (number is None or number.text != "1"):
+        cursor.fail("only '- 1' can be subtracted, it removes the intercept; leave other terms out", number)
+    if number is not None:
+        if number.text not in ("0", "1"):
+            cursor.fail("a number among the terms can only be 1 (intercept) or 0 (no intercept)", number)
+        if cursor.token.kind in (":", "*", "/"):
+            cursor.fail("a number cannot be part of an interaction; write names", number)
+        total.intercept = number.text == "1" and not subtracted
+        total.number = number
+    elif top and (opening := cursor.open_random()):
+        total.random += _random_terms(cursor, opening)
+    else:
+        total.fixed += _product(cursor)
+
+
+def _random_terms(cursor: Cursor, opening: Token) -> list[RandomTerm]:
+    """``sum bar groups ")"``; ``a/b`` right of the bar makes several terms."""
+    left = _sum(cursor, top=False)
+    bar = cursor.take("|", "||") or cursor.fail(f"expected '+' or '|', found {cursor.token}")
+    if not (left.intercept or left.fixed):
+        cursor.fail("nothing on the left of the bar is left to fit; write (1 | factor)", bar)
+    effects = merged(left.fixed)
+    terms = [RandomTerm(groups, left.intercept, effects, bar.kind == "|") for groups in read_groups(cursor)]
+    cursor.close(opening)
+    return terms
+
+
+def _product(cursor: Cursor) -> list[Interaction]:
+    terms = _cross(cursor)
+    while operator := cursor.take("*", "/"):
+        right = _cross(cursor)
+        if operator.kind == "*":
+            terms = terms + right + crossed(terms, right)
+        else:
+            whole = Interaction(tuple(dict.fromkeys(part for term in terms for part in term.parts)))
+            terms = terms + crossed([whole], right)
+    return terms
+
+
+def _cross(cursor: Cursor) -> list[Interaction]:
+    terms = _atom(cursor)
+    while cursor.take(":"):
+        terms = crossed(terms, _atom(cursor))
+    return terms
+
+
+def _atom(cursor: Cursor) -> list[Interaction]:
+    if bracket := cursor.open_random():
+        cursor.fail("a random term stands by itself, joined to the others by '+'", bracket)
+    opening = cursor.take("(")
+    if opening is not None:
+        inner = _sum(cursor, top=False)
+        if inner.number is not None:
+            cursor.fail("the intercept is set outside parentheses (a random term: (1 | animal))", inner.number)
+        cursor.close(opening)
+        return inner.fixed
+    if cursor.calls():
+        return [Interaction((_call(cursor),))]
+    return [Interaction((Column(cursor.name("a term")),))]
+
+
+def _call(cursor: Cursor) -> Call:
+    if cursor.token.value in GROUP_FUNCTIONS:
+        name = cursor.token.value
+        cursor.fail(f"{name}() belongs right of the bar of a random term, as in (1 | {name}(...))")
+    function, opening = cursor.open_call(FUNCTIONS)
+    column = cursor.name(f"the column of {function}()")
+    degree = limits = None
+    if function in ("leg", "poly"):
+        cursor.expect(",", f"and the degree, as in {function}({quote_name(column)}, 2)")
+        degree = _degree(cursor, function)
+    if function == "leg" and cursor.take(","):
+        limits = _range(cursor)
+    cursor.close(opening)
+    return Call("factor" if function == "C" else function, column, degree, limits)
+
+
+def _degree(cursor: Cursor, function: str) -> int:
+    if cursor.token.kind == "name":
+        cursor.keyword(function, "degree")
+    token = cursor.take("number")
+    if token is None or not token.text.isdecimal() or int(token.text) < 1:
+        cursor.fail(f"the degree of {function}() is a whole number from 1, found {token or cursor.token}", token)
+    return int(token.text)
+
+
+def _range(cursor: Cursor) -> tuple[float, float]:
+    start = cursor.token
+    cursor.keyword("leg", "range")
+    opening = cursor.expect("(", "before the limits, as in range=(5, 305)")
+    lower = cursor.number("the lower limit of the range")
+    cursor.expect(",", "between the limits of the range")
+    upper = cursor.number("the upper limit of the range")
+    cursor.close(opening)
+    if lower >= upper:
+        cursor.fail(f"the range from {number_text(lower)} to {number_text(upper)} is empty", start)
+    return lower, upper
