@@ -125,11 +125,11 @@ class Stopwatch:
         self._monitor = monitor
 
     @contextmanager
-    def stage(self, name: str, **facts: Any) -> Iterator[None]:
-        """Time what happens inside."""
-        log.info("%s%s", name, "".join(f", {value} {fact}" for fact, value in facts.items()))
+    def stage(self, name: str, words: str) -> Iterator[None]:
+        """Time what happens inside; ``words`` are for the log."""
+        log.info(words)
         if self._monitor is not None:
-            self._monitor(name, facts)
+            self._monitor(name, {})
         start = time.perf_counter()
         try:
             yield
@@ -147,29 +147,44 @@ def prepare(
     monitor: Monitor | None = None,
 ) -> Prepared:
     """Everything up to the solution: check, code, assemble, plan. Arguments and errors as for `evaluate`."""
-    variances.check(model)
+    _check_arguments(model, variances, relationships)
     table = as_table(records, "records")
     watch = Stopwatch(monitor)
-    with watch.stage("relationships"):
+    with watch.stage("relationships", "inbreeding and relationships"):
         inverses, notes = _inverses(model, table, relationships or {}, options)
-    with watch.stage("design", records=len(table)):
+    with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
         layout = EquationLayout.of(design.terms)
     budget = memory_budget(options.memory_bytes)
     refuse_unless_fits("assembling the equations", _assembly_bytes(layout, design), budget, "give more memory")
-    with watch.stage("equations", equations=layout.size):
+    with watch.stage("equations", f"assembling {layout.size:,} equations"):
         incidence = build_incidence(design, layout)
         constraints = constrain_fixed(incidence, layout)
         pattern = assemble_equations(incidence, layout, constraints)
     symbolic = None
     if may_analyse(options.method, options.pev, layout.size):
-        with watch.stage("analysis"):
+        with watch.stage("analysis", "ordering the equations, counting their factor"):
             symbolic = analyse(pattern.pattern.matrix(pattern.pattern.records_part))
     plan = choose_plan(layout.size, pattern.nonzeros, symbolic, method=options.method, pev=options.pev, budget=budget)
     notes += design.notes + constraints.notes(layout) + plan.reasons
     return Prepared(
         model, variances, options, inverses, design, layout, constraints, pattern, symbolic, plan, notes, watch.seconds
     )
+
+
+def _check_arguments(model: object, variances: object, relationships: object) -> None:
+    """Refuse what is not of the kind that is needed, before it fails somewhere inside."""
+    if not isinstance(model, Model):
+        raise ModelError(f"the model is a {type(model).__name__}; make one with Model.from_formula(...)")
+    if not isinstance(variances, VarianceComponents):
+        raise ModelError(
+            f"the variances are a {type(variances).__name__}; make them with VarianceComponents({{...}}, residual=...)"
+        )
+    if relationships is not None and not isinstance(relationships, Mapping):
+        raise ModelError(
+            f"relationships is a {type(relationships).__name__}; give a dictionary, such as {{'animal': pedigree}}"
+        )
+    variances.check(model)
 
 
 def evaluate(
@@ -215,19 +230,19 @@ def evaluate(
 def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> Evaluation:
     """The second half of `evaluate`: fill in the variances, solve, and put the result together."""
     watch = Stopwatch(monitor)
-    with watch.stage("values"):
+    with watch.stage("values", "filling in the variances"):
         equations = prepared.pattern.equations(prepared.variances)
     factor = None
     if prepared.plan.method == "cholesky" or prepared.plan.pev:
-        with watch.stage("factor", entries=prepared.plan.factor_nonzeros):
+        with watch.stage("factor", f"factorising, {prepared.plan.factor_nonzeros:,} entries"):
             factor = _factorise(prepared, equations)
-    with watch.stage("solve", method=prepared.plan.method):
+    with watch.stage("solve", f"solving by {prepared.plan.method}"):
         solution = solve_equations(equations, prepared, factor, monitor)
     inverse_diagonal = None
     if prepared.plan.pev and factor is not None:
-        with watch.stage("selected inverse"):
+        with watch.stage("selected inverse", "prediction error variances by the selected inverse"):
             inverse_diagonal = factor.inverse_diagonal()
-    with watch.stage("tables"):
+    with watch.stage("tables", "tables of results"):
         evaluation = _evaluation(prepared, solution, inverse_diagonal)
     return replace(evaluation, seconds=prepared.seconds | watch.seconds)
 
@@ -324,6 +339,15 @@ def solve_equations(
     return solution
 
 
+def _base_in_words(relationships: Mapping[str, RelationshipInverse]) -> str:
+    """What a breeding value of 0 means before any other base is asked for."""
+    if not relationships:
+        return "none: no random term has a relationship"
+    if all(relationship.pedigree is not None for relationship in relationships.values()):
+        return "the expected breeding value of animals without known parents is 0"
+    return "expected breeding values are 0 under the relationships given"
+
+
 def _direct_solution(operator: CsrOperator, rhs: NDArray[np.float64], x: NDArray[np.float64]) -> Solution:
     """A solution by factor, with the one criterion that applies: its relative residual."""
     product = np.empty_like(rhs)
@@ -345,10 +369,10 @@ def _evaluation(
     design, layout = prepared.design, prepared.layout
     trait = design.trait
     counts = {
-        "records read": design.counts.read,
-        "records used": design.counts.used,
-        "records without trait": design.counts.without_trait,
-        "records without effect": design.counts.without_effect,
+        "records_read": design.counts.read,
+        "records_used": design.counts.used,
+        "records_without_trait": design.counts.without_trait,
+        "records_without_effect": design.counts.without_effect,
         "animals": max((len(term.levels) for term in design.random if term.relationship), default=0),
         "equations": layout.size,
         "nonzeros": prepared.pattern.nonzeros,
@@ -368,7 +392,7 @@ def _evaluation(
         solution=solution,
         plan=prepared.plan,
         accuracy_scale=prepared.options.accuracy,
-        base="animals without known parents, mean 0",
+        base=_base_in_words(prepared.relationships),
         notes=prepared.notes,
         counts=counts,
         seconds={},

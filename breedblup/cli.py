@@ -13,6 +13,7 @@ Standard output is data (the table of `check`, the folder of `run`), standard er
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
@@ -91,13 +92,19 @@ def check(file: ConfigurationFile) -> None:
 def run(
     file: ConfigurationFile,
     replace: Annotated[bool, typer.Option("--replace", help="Replace results that are in the folder already.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Publish here, not in the folder that the configuration names.")
+    ] = None,
 ) -> None:
     """Evaluate, publish, and print the folder with the results.
 
     The folder appears as a whole when all is done. An existing one is left alone unless --replace is given.
     """
     with exit_codes() as console, rounds_shown(console) as monitor:
-        print(run_evaluation(read_config(file), replace=replace, monitor=monitor), flush=True)
+        config = read_config(file)
+        if folder is not None:
+            config = dataclasses.replace(config, folder=folder.resolve())
+        print(run_evaluation(config, replace=replace, monitor=monitor), flush=True)
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Evaluation:
         """What was evaluated, how, and the highest breeding values, in lines for a reader."""
         counts = self.counts
         lines = [
-            f"Evaluation of {self.model.traits[0]}: {counts['animals']:,} animals, {counts['records used']:,} records",
+            f"Evaluation of {self.model.traits[0]}: {counts['animals']:,} animals, {counts['records_used']:,} records",
             f"  model      {self.model.formula}",
             f"  variances  {_variances_in_words(self.variances)}",
             f"  solved     {_solution_in_words(self.solution)}, {self.plan.equations:,} equations",
@@ -150,7 +150,7 @@ def _solution_in_words(solution: Solution) -> str:
 def _best(table: pl.DataFrame, number: int = 5) -> list[str]:
     """The highest EBVs, one animal a line."""
     lines = []
-    for row in table.top_k(number, by="ebv").iter_rows(named=True):
+    for row in table.sort("ebv", descending=True, maintain_order=True).head(number).iter_rows(named=True):
         precision = "" if row["reliability"] is None else f"  reliability {row['reliability']:.3f}"
         lines.append(f"{row['id']}  {row['ebv']:.4f}{precision}  records {row['records']}")
     return lines

@@ -123,7 +123,7 @@ def as_table(data: Any, name: str) -> Table:
         frame = nw.from_native(data)
     except TypeError:
         raise InputError(
-            f"{name}: a data frame or the path of a CSV or Parquet file is needed, not {type(data).__name__}"
+            f"{name}: a data frame is needed, not {type(data).__name__}; files are read by read_pedigree and read_records"
         ) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()

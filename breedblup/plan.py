@@ -128,12 +128,17 @@ def choose_plan(
             f"no PEV: it takes {symbolic.flops:.1e} operations and {gib(symbolic.bytes_with_inverse)}, "
             f"where {gib(free)} may be used; ask for 'exact' to insist"
         )
+    stored_factor = symbolic.bytes_with_inverse if with_pev else symbolic.bytes
     if direct:
-        reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries fits {gib(free)}")
+        reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries, {gib(stored_factor)}, fits the memory")
     else:
-        reasons.append("PCG asked for" if method == "pcg" else "PCG: cheaper than a factor where no PEV comes of it")
+        reasons.append(
+            "PCG asked for" + ("" if with_pev or pev == "none" else " (pev = 'exact' adds PEV)")
+            if method == "pcg"
+            else "PCG: cheaper than a factor where no PEV comes of it"
+        )
     if direct or with_pev:
-        stored["factor"] = symbolic.bytes_with_inverse if with_pev else symbolic.bytes
+        stored["factor"] = stored_factor
     return SolvePlan(
         "cholesky" if direct else "pcg", with_pev, equations, nonzeros, symbolic.nonzeros, symbolic.flops, stored,
         tuple(reasons),

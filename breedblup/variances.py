@@ -120,7 +120,7 @@ class VarianceComponents:
         for key in self._matrices:
             if key not in wanted:
                 known = name_some(wanted) or "none"
-                raise ModelError(f"the model has no random term {key!r}{nearest(key, wanted)}; it has {known}")
+                raise ModelError(f"the model has no random term {key!r}{nearest(key, wanted)} (it has {known})")
         for key in wanted:
             if key not in self._matrices:
                 raise ModelError(f"no variance is given for the random term {key!r}; add it to the variances")

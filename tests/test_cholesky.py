@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -265,7 +268,6 @@ def test_long_indices(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for symbolic, values in ((narrow, long), (wide, long), (factor_only, matrix)):
         np.testing.assert_array_equal(symbolic.counts, narrow.counts)
         check_factor(symbolic.factorise(values), dense, rng)
-    assert wide.factorise(long)._factor.L().indices.dtype == np.int64
 
 
 def test_right_hand_sides_of_any_layout() -> None:
@@ -340,6 +342,62 @@ def test_refusals() -> None:
     for shape in ((0, 0), (2, 3)):
         with pytest.raises(ValueError, match=rf"a matrix of shape \({shape[0]}, {shape[1]}\) has no Cholesky factor"):
             analyse(csr_array(shape))
+
+
+IN_CYCLES = """
+import gc
+import numpy as np
+from scipy.sparse import csr_array
+from breedblup.errors import NotPositiveDefinite
+from breedblup.solvers import cholesky
+
+def fail(values):
+    matrix = csr_array(values)
+    symbolic = cholesky.analyse(matrix)
+    factor = symbolic.factorise(csr_array(np.array([[2.0, 1.0], [1.0, 2.0]])))
+    try:
+        symbolic.factorise(matrix)
+    except NotPositiveDefinite as error:
+        kept = error
+    return factor.solve(np.ones(2))
+
+for cholesky.SUPERNODAL_FROM in (np.inf, 0.0):
+    for repeat in range(20):
+        assert np.allclose(fail(np.array([[1.0, 2.0], [2.0, 1.0]])), 1 / 3)
+        gc.collect()
+print("sound")
+"""
+
+
+def test_factors_in_reference_cycles_are_freed_soundly() -> None:
+    ended = subprocess.run([sys.executable, "-c", IN_CYCLES], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "sound"), ended.stderr
+
+
+def test_factors_are_freed() -> None:
+    matrix = csr_array(np.eye(3))
+    held = []
+
+    class Probe:
+        def __init__(self, real: object) -> None:
+            self.real = real
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.real, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        analyze = cholesky.cholmod.analyze
+
+        def probed(*arguments: object, **options: object) -> Probe:
+            probe = Probe(analyze(*arguments, **options))
+            held.append(weakref.ref(probe))
+            return probe
+
+        patch.setattr(cholesky.cholmod, "analyze", probed)
+        symbolic = analyse(matrix)
+    assert held[-1]() is not None
+    del symbolic
+    assert [reference() for reference in held] == [None]
 
 
 def test_no_memory_for_the_factor() -> None:

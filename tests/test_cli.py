@@ -124,8 +124,8 @@ def test_the_run_record(folder):
     ebv = (folder / "results/2026/ebv.csv").read_bytes()
     assert record["files"]["ebv.csv"] == {"rows": 5, "bytes": len(ebv), "sha256": hashlib.sha256(ebv).hexdigest()}
     assert record["options"]["accuracy"] == "r"
-    assert record["counts"]["records read"] == 5
-    assert record["counts"]["records used"] == 4
+    assert record["counts"]["records_read"] == 5
+    assert record["counts"]["records_used"] == 4
     assert record["pedigree"]["animals"] == 5
     assert record["pedigree"]["founders"] == 2
     assert record["configuration"]["pedigree"]["rules"] == {"born_after": "error"}
@@ -372,3 +372,10 @@ def test_the_command_is_installed():
     command = Path(sys.executable).parent / "breedblup"
     result = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.startswith("breedblup 0.")
+
+
+def test_another_folder_for_the_results(folder):
+    result = breedblup("run", folder / "evaluation.toml", "--folder", str(folder / "elsewhere"))
+    assert (result.exit_code, result.stdout.strip()) == (0, str(folder / "elsewhere"))
+    assert (folder / "elsewhere" / "run.json").is_file()
+    assert not (folder / "results").exists()

@@ -178,10 +178,10 @@ def test_formulas_are_accepted_or_refused_as_the_page_says() -> None:
 
 def test_the_nightly_script_publishes_a_dated_folder(beside: Path) -> None:
     script = next(block.text for block in of_kind("bash") if block.text.startswith("#!"))
-    template = next(block.text for block in of_kind("toml") if "@DAY@" in block.text)
+    template = next(block.text for block in of_kind("toml") if "by-hand" in block.text)
     for name in ("pedigree.csv", "records.csv"):
         shutil.copy(beside / "data" / "dairy" / name, beside / name)
-    (beside / "evaluation.template.toml").write_text(template, encoding="utf-8")
+    (beside / "evaluation.toml").write_text(template, encoding="utf-8")
     (beside / "nightly.sh").write_text(script, encoding="utf-8")
     environment = os.environ | {"BREEDBLUP": str(Path(sys.executable).with_name("breedblup"))}
     days = {f"{datetime.now():%Y-%m-%d}"}

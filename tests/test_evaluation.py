@@ -430,3 +430,34 @@ def test_base_without_relationships() -> None:
         bb.ModelError, match="a base is asked for, but no random term has a relationship -> leave the base out"
     ):
         bb.rebase(evaluation, bb.BaseFounders())
+
+
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ({"model": "milk ~ herd"}, r"the model is a str; make one with Model.from_formula\(...\)"),
+        (
+            {"variances": {"animal": 2.0}},
+            r"the variances are a dict; make them with VarianceComponents\(\{...\}, residual=",
+        ),
+        ({"relationships": "pedigree"}, r"relationships is a str; give a dictionary, such as \{'animal': pedigree\}"),
+        (
+            {"relationships": {}},
+            r"ide\(animal\) asks for independent levels beside those of a relationship, but none is given",
+        ),
+        (
+            {"records": "r.csv"},
+            "records: a data frame is needed, not str; files are read by read_pedigree and read_records",
+        ),
+    ],
+)
+def test_arguments_of_the_wrong_kind(replaced: dict[str, Any], message: str) -> None:
+    problem = Problem(2)
+    arguments = {
+        "model": problem.model,
+        "records": problem.records,
+        "variances": problem.variances,
+        "relationships": {"animal": bb.Pedigree.from_frame(problem.pedigree)},
+    }
+    with pytest.raises(bb.BreedblupError, match=message):
+        bb.evaluate(**(arguments | replaced))

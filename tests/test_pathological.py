@@ -318,7 +318,7 @@ def test_accepted_records(tmp_path: Path, name: str) -> None:
     for pattern in usable.notes:
         assert re.search(rf"note: {pattern}\n", record["log"])
         assert any(re.fullmatch(pattern, note) for note in record["notes"])
-    read, used = record["counts"]["records read"], record["counts"]["records used"]
+    read, used = record["counts"]["records_read"], record["counts"]["records_used"]
     assert (read, used) == (5, len(usable.recorded))
 
 

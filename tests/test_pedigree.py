@@ -63,7 +63,7 @@ def test_arrow_table() -> None:
 
 def test_not_a_data_frame() -> None:
     with pytest.raises(
-        InputError, match=r"pedigree: a data frame or the path of a CSV or Parquet file is needed, not list"
+        InputError, match=r"pedigree: a data frame is needed, not list; files are read by read_pedigree"
     ):
         Pedigree.from_frame([1, 2])
 

@@ -21,7 +21,7 @@ def plan(
 @pytest.mark.parametrize(
     ("arguments", "method", "pev", "reason"),
     [
-        ({}, "cholesky", True, "Cholesky factor of 1,000 entries fits 0.93 GiB"),
+        ({}, "cholesky", True, "Cholesky factor of 1,000 entries, 1.91 MiB, fits the memory"),
         ({"pev": "none"}, "cholesky", False, "Cholesky factor"),
         ({"pev": "none", "flops": 1e12}, "pcg", False, "PCG: cheaper than a factor where no PEV comes of it"),
         ({"flops": 1e12}, "cholesky", True, "Cholesky factor"),

@@ -196,7 +196,7 @@ def test_records_from_a_path_or_any_frame(tmp_path):
         pd.DataFrame({"a": ["1"], "b": ["2"]}),
     ):
         assert read_records(source).frame.rows() == expected
-    with pytest.raises(InputError, match=r"records: a data frame or the path of a CSV or Parquet file .* not list"):
+    with pytest.raises(InputError, match=r"records: a data frame is needed, not list; files are read"):
         read_records([1, 2])
 
 

@@ -163,7 +163,7 @@ def test_check_accepts_the_variances_of_the_model_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("variances", "message"),
     [
-        ({"anmal": 1}, "the model has no random term 'anmal'; did you mean 'animal'?; it has 'animal', 'herd'"),
+        ({"anmal": 1}, "the model has no random term 'anmal'; did you mean 'animal'? (it has 'animal', 'herd')"),
         ({"animal": 1}, "no variance is given for the random term 'herd'; add it to the variances"),
         (
             {"animal": [[1, 0], [0, 1]], "herd": 1},
@@ -181,7 +181,7 @@ def test_check_refuses_a_residual_of_another_order_and_a_term_too_many() -> None
     model = Model.from_formula("milk ~ 1")
     with pytest.raises(ModelError, match="the matrix of the residual is 2 x 2; the model has 1 trait and needs 1 x 1"):
         VarianceComponents({}, residual=[[1, 0], [0, 1]]).check(model)
-    with pytest.raises(ModelError, match="the model has no random term 'animal'; it has none"):
+    with pytest.raises(ModelError, match=r"the model has no random term 'animal' \(it has none\)"):
         VarianceComponents({"animal": 1}, residual=1).check(model)
 
 

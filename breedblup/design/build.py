@@ -122,6 +122,12 @@ def build_design(
 
 def _check_relationships(model: Model, relationships: Mapping[str, RelationshipInverse]) -> None:
     usable = [term.factors[0] for term in model.random if not term.identity and len(term.factors) == 1]
+    for term in model.random:
+        if term.identity and len(term.factors) == 1 and term.factors[0] not in relationships:
+            raise ModelError(
+                f"{term.key} asks for independent levels beside those of a relationship, but none is given for "
+                f"{term.factors[0]!r} -> give it, or write (1 | {term.factors[0]})"
+            )
     for name in relationships:
         if name not in usable:
             raise ModelError(

@@ -205,6 +205,12 @@ def _model(name: str, sections: Sections) -> Model:
     """The model, from a formula or from the plain form that `Model.to_dict` gives."""
     content = sections.model
     if "formula" not in content:
+        known = ("formula", "weights", "traits", "fixed", "random", "residual")
+        for key in content:
+            if key not in known:
+                raise ConfigurationError(
+                    f"{name}: [model] unknown key {key!r}{nearest(key, known)} (known: {', '.join(known)})"
+                )
         try:
             return Model.from_dict(content)
         except ModelError as wrong:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ class SymbolicFactor:
     mode: str
     _indptr: NDArray[Any]
     _indices: NDArray[Any]
-    _analysis: Any
+    _analysis: _Uncollected
     _wide: bool
     _pieces: _Pieces
 
@@ -105,8 +106,9 @@ class SymbolicFactor:
         """
         self._check(matrix)
         try:
-            factor = self._analysis.cholesky(_for_cholmod(matrix, self._wide))
+            factor = _Uncollected(self._analysis.cholesky(_for_cholmod(matrix, self._wide)))
         except cholmod.CholmodNotPositiveDefiniteError as error:
+            error.factor = None  # see `_Uncollected`
             raise self._not_positive(int(error.column)) from None
         except cholmod.CholmodOutOfMemoryError:
             raise ResourceError(f"no memory for a factor of {self.nonzeros:,} entries -> solve by pcg") from None
@@ -156,7 +158,7 @@ class CholeskyFactor:
     """LL' = PAP' of a symmetric positive definite matrix A."""
 
     symbolic: SymbolicFactor
-    _factor: Any
+    _factor: _Uncollected
     _pivots: NDArray[np.float64]
 
     def refactorise(self, matrix: csr_array) -> CholeskyFactor:
@@ -221,7 +223,7 @@ def analyse(matrix: csr_array) -> SymbolicFactor:
         raise ValueError(f"a matrix of shape {matrix.shape} has no Cholesky factor")
     pattern = csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
     wide = matrix.nnz > _INT32
-    analysis = cholmod.analyze(_for_cholmod(pattern, wide), mode="simplicial", ordering_method="amd", use_long=wide)
+    analysis = _analysis_of(pattern, "simplicial", wide)
     order = analysis.P().astype(np.int64)
     place = np.empty_like(order)
     place[order] = np.arange(size)
@@ -234,14 +236,33 @@ def analyse(matrix: csr_array) -> SymbolicFactor:
     mode = "supernodal" if flops >= SUPERNODAL_FROM * nonzeros else "simplicial"
     needs_wide = wide or max(pieces.stored, nonzeros) > _INT32
     if mode == "supernodal" or needs_wide != wide:
-        analysis = cholmod.analyze(
-            _for_cholmod(pattern, needs_wide), mode=mode, ordering_method="amd", use_long=needs_wide
-        )
+        analysis = _analysis_of(pattern, mode, needs_wide)
         if not np.array_equal(analysis.P(), order):
             raise NumericalError("the second ordering of a pattern differs from the first")
     for array in (order, counts, parent):
         array.setflags(write=False)
     return SymbolicFactor(order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, pieces)
+
+
+class _Uncollected:
+    """Stands for an object of the library that only this object's end sets free, never the garbage collector.
+
+    scikit-sparse 0.4.16, collected in a cycle (a caught exception whose traceback leads here is enough), first forgets the
+    workspace that its destructor then uses: memory is corrupted. The registry of `finalize` keeps it out of every cycle.
+    """
+
+    def __init__(self, held: Any) -> None:
+        self._finalizer = finalize(self, id, held)
+
+    def __getattr__(self, name: str) -> Any:
+        alive = self._finalizer.peek()
+        assert alive is not None
+        return getattr(alive[2][0], name)
+
+
+def _analysis_of(pattern: csr_array, mode: str, wide: bool) -> _Uncollected:
+    """The library's analysis of a pattern."""
+    return _Uncollected(cholmod.analyze(_for_cholmod(pattern, wide), mode=mode, ordering_method="amd", use_long=wide))
 
 
 @dataclass(frozen=True)
