@@ -57,9 +57,9 @@ def read_records(source: Any) -> Table:
 def read_pedigree(
     source: Any,
     *,
-    columns: PedigreeColumns = PedigreeColumns(),  # noqa: B008 (frozen)
+    columns: PedigreeColumns = PedigreeColumns(),
     missing_parents: Sequence[str] = MISSING_PARENTS,
-    rules: PedigreeRules = PedigreeRules(),  # noqa: B008 (frozen)
+    rules: PedigreeRules = PedigreeRules(),
 ) -> Pedigree:
     """Read and check a pedigree.
 

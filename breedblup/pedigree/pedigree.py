@@ -65,9 +65,9 @@ class Pedigree:
         cls,
         frame: Any,
         *,
-        columns: PedigreeColumns = PedigreeColumns(),  # noqa: B008 (frozen)
+        columns: PedigreeColumns = PedigreeColumns(),
         missing_parents: Sequence[str] = MISSING_PARENTS,
-        rules: PedigreeRules = PedigreeRules(),  # noqa: B008 (frozen)
+        rules: PedigreeRules = PedigreeRules(),
     ) -> Pedigree:
         """Check and order a pedigree held in any data frame, or in a `Table` that was read from a file.
 

@@ -312,7 +312,7 @@ class _Iteration:
             self.residual = self.true_residual()
             record, rho = self.measure(moved)
             record = self.with_bound(record)
-            converged = self.meets(record)
+            converged = self.meets(record) or (self.residual == 0.0 and record.error_bound is None)
         ends = converged or self.stalled >= 2 or rho == 0.0 or k >= self.options.maximum_rounds
         if ends and record.error_bound is None:
             record = self.final(record)

@@ -1,0 +1,11 @@
+"""The calls that an analyst makes: each is the stages of the package, one a line.
+
+`preparation` goes up to the solution, `solution` from there to the result; `options` says how, `progress` tells meanwhile.
+"""
+
+from breedblup.analysis.options import EvaluateOptions
+from breedblup.analysis.preparation import Prepared, prepare
+from breedblup.analysis.progress import Monitor
+from breedblup.analysis.solution import evaluate, evaluate_prepared, solve_equations
+
+__all__ = ["EvaluateOptions", "Monitor", "Prepared", "evaluate", "evaluate_prepared", "prepare", "solve_equations"]

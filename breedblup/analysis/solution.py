@@ -1,0 +1,189 @@
+"""From prepared equations to an `Evaluation`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breedblup.analysis.options import EvaluateOptions
+from breedblup.analysis.preparation import Prepared, prepare
+from breedblup.analysis.progress import Monitor, Stopwatch
+from breedblup.errors import NotConverged, NotPositiveDefinite
+from breedblup.evaluation import Evaluation, fixed_table, genetic_table, random_table
+from breedblup.mme import EnergyBound, MixedModelEquations
+from breedblup.model import Model
+from breedblup.pedigree import Pedigree
+from breedblup.relationship import RelationshipInverse
+from breedblup.solvers.cholesky import CholeskyFactor
+from breedblup.solvers.pcg import CsrOperator, PcgRound, Solution, solve_pcg
+from breedblup.solvers.preconditioners import FixedAndBlocks
+from breedblup.variances import VarianceComponents
+
+
+def evaluate(
+    model: Model,
+    records: Any,
+    variances: VarianceComponents,
+    relationships: Mapping[str, Pedigree | RelationshipInverse] | None = None,
+    *,
+    options: EvaluateOptions = EvaluateOptions(),
+    monitor: Monitor | None = None,
+) -> Evaluation:
+    """Breeding values (BLUP) at known variances.
+
+    Parameters
+    ----------
+    model
+        What is fitted.
+    records
+        Any data frame, or a `Table` that was read from a file.
+    variances
+        Variance components by random term, and residual.
+    relationships
+        A `Pedigree` (A⁻¹ is built) or a `RelationshipInverse` by the column whose levels it relates.
+    monitor
+        Told of stages and rounds.
+
+    Raises
+    ------
+    InputError
+        If records cannot be used as they are.
+    ModelError
+        If model, variances and relationships do not fit together.
+    NotConverged
+        If the iteration ended before its criterion was met.
+    ResourceError
+        If the machine's memory would not suffice.
+    """
+    return evaluate_prepared(
+        prepare(model, records, variances, relationships, options=options, monitor=monitor), monitor=monitor
+    )
+
+
+def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> Evaluation:
+    """The second half of `evaluate`: fill in the variances, solve, and put the result together."""
+    watch = Stopwatch(monitor)
+    with watch.stage("values", "filling in the variances"):
+        equations = prepared.pattern.equations(prepared.variances)
+    factor = None
+    if prepared.plan.method == "cholesky" or prepared.plan.pev:
+        with watch.stage("factor", f"factorising, {prepared.plan.factor_nonzeros:,} entries"):
+            factor = _factorise(prepared, equations)
+    with watch.stage("solve", f"solving by {prepared.plan.method}"):
+        solution = solve_equations(equations, prepared, factor, monitor)
+    inverse_diagonal = None
+    if prepared.plan.pev and factor is not None:
+        with watch.stage("selected inverse", "prediction error variances by the selected inverse"):
+            inverse_diagonal = factor.inverse_diagonal()
+    with watch.stage("tables", "tables of results"):
+        evaluation = _evaluation(prepared, solution, inverse_diagonal)
+    return replace(evaluation, seconds=prepared.seconds | watch.seconds)
+
+
+def _factorise(prepared: Prepared, equations: MixedModelEquations) -> CholeskyFactor:
+    assert prepared.symbolic is not None
+    try:
+        return prepared.symbolic.factorise(equations.lhs)
+    except NotPositiveDefinite as failure:
+        raise NotPositiveDefinite(
+            f"{prepared.layout.describe(failure.equation)} has a non-positive pivot: the equations are not positive "
+            "definite to working precision -> look for a term that repeats another, or extreme covariates",
+            failure.equation,
+        ) from None
+
+
+def solve_equations(
+    equations: MixedModelEquations,
+    prepared: Prepared,
+    factor: CholeskyFactor | None,
+    monitor: Monitor | None = None,
+) -> Solution:
+    """Solve by the factor where the plan says so, by PCG otherwise; `NotConverged` where that did not end well."""
+    options = prepared.options.pcg
+    operator = CsrOperator(equations.lhs)
+    if prepared.plan.method == "cholesky":
+        assert factor is not None
+        return _direct_solution(operator, equations.rhs, factor.solve(equations.rhs))
+    preconditioner = FixedAndBlocks.of(
+        equations.lhs, prepared.layout.blocks(), prepared.constraints.factor,
+        float(prepared.variances.residual_matrix()[0, 0]),
+    )  # fmt: skip
+    bound = EnergyBound(operator, prepared.layout, prepared.variances, prepared.constraints.factor)
+
+    def tell(record: PcgRound) -> None:
+        if monitor is not None:
+            monitor("round", {"round": record.round, "error": record.error_estimate})
+
+    solution = solve_pcg(operator, equations.rhs, preconditioner, options=options, error_bound=bound, monitor=tell)
+    if not solution.converged:
+        raise NotConverged(
+            f"PCG stopped after {len(solution.rounds)} rounds with {options.criterion} above {options.tolerance:g} "
+            "-> allow more rounds, or a larger tolerance",
+            solution,
+        )
+    return solution
+
+
+def _direct_solution(operator: CsrOperator, rhs: NDArray[np.float64], x: NDArray[np.float64]) -> Solution:
+    """A solution by factor, with the one criterion that applies: its relative residual."""
+    product = np.empty_like(rhs)
+    operator.multiply(x, product)
+    size = float(np.linalg.norm(rhs))
+    relative = float(np.linalg.norm(rhs - product)) / size if size > 0 else 0.0
+    record = PcgRound(
+        round=0, relative_residual=relative, squared_relative_residual=relative**2, relative_change=0.0,
+        error_estimate=None, error_bound=None,
+    )  # fmt: skip
+    return Solution(x, (record,), True, "cholesky", "direct", 0.0)
+
+
+def _evaluation(
+    prepared: Prepared,
+    solution: Solution,
+    inverse_diagonal: NDArray[np.float64] | None,
+) -> Evaluation:
+    design, layout = prepared.design, prepared.layout
+    trait = design.trait
+    counts = {
+        "records_read": design.counts.read,
+        "records_used": design.counts.used,
+        "records_without_trait": design.counts.without_trait,
+        "records_without_effect": design.counts.without_effect,
+        "animals": max((len(term.levels) for term in design.random if term.relationship), default=0),
+        "equations": layout.size,
+        "nonzeros": prepared.pattern.nonzeros,
+    }
+    return Evaluation(
+        model=prepared.model,
+        variances=prepared.variances,
+        genetic=genetic_table(
+            design, layout, solution.x, inverse_diagonal, prepared.variances, prepared.options.accuracy
+        ),
+        fixed_effects=fixed_table(design, layout, prepared.constraints, solution.x, inverse_diagonal),
+        random_effects={
+            term.name: random_table(term, trait, layout.slice_of(term.name), solution.x, inverse_diagonal)
+            for term in design.random
+        },
+        relationships=prepared.relationships,
+        solution=solution,
+        plan=prepared.plan,
+        accuracy_scale=prepared.options.accuracy,
+        base=_base_in_words(prepared.relationships),
+        notes=prepared.notes,
+        counts=counts,
+        seconds={},
+        backend=design.table.backend,
+    )
+
+
+def _base_in_words(relationships: Mapping[str, RelationshipInverse]) -> str:
+    """What a breeding value of 0 means before any other base is asked for."""
+    if not relationships:
+        return "none: no random term has a relationship"
+    if all(relationship.pedigree is not None for relationship in relationships.values()):
+        return "the expected breeding value of animals without known parents is 0"
+    return "expected breeding values are 0 under the relationships given"
