@@ -160,6 +160,19 @@ def test_many_levels_stay_sparse() -> None:
     np.testing.assert_allclose(x @ solution, 1.0, rtol=EXACT)
 
 
+@pytest.mark.parametrize("small", [2, 10])
+def test_sums_over_many_levels_do_not_lose_what_the_tolerance_needs(small: int) -> None:
+    # Three records a level: every third is rounded in the same direction.
+    levels, records = 20_000, 60_000
+    rows = np.arange(records)
+    columns = np.concatenate([np.random.default_rng(3).integers(0, small, records), small + rows // 3])
+    x = csr_array((np.ones(2 * records), (np.concatenate([rows, rows]), columns)), shape=(records, small + levels))
+    cross = csr_array(x.T @ x)
+    cross.sort_indices()
+    factor = dependent_columns(cross, elimination_order([small, levels]), tolerance=1e-14)
+    assert np.flatnonzero(factor.dependent).tolist() == [small - 1]
+
+
 def test_limit() -> None:
     matrix = csr_array(np.full((40, 40), 1.0) + np.eye(40))
     message = (

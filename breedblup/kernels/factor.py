@@ -180,12 +180,14 @@ def ldl_dropping(
     """Fill L (unit diagonal left out) and D row by row; a pivot of 0 marks a column that depends on those before it.
 
     ``factor``: where each column starts, where it ends (filled), rows, values. For the k-th column y solves L y = a_k over the
-    columns kept so far, d_k = a_kk - sum y_i^2 / d_i; row and column k of L stay empty where d_k <= tolerance * a_kk.
+    columns kept so far, d_k = a_kk - sum y_i^2 / d_i; row and column k of L stay empty where d_k <= tolerance * a_kk. Sums carry
+    what they lose (Kahan 1965): without, a dependent column beside 10⁶ levels kept a pivot of 1.02e-11 times its diagonal.
     """
     indptr, indices, data = matrix
     start, end, rows, values = factor
     n = order.size
     y = np.zeros(n)
+    lost = np.zeros(n)
     flag = np.full(n, -1, np.int64)
     pattern = np.empty(n, np.int64)
     path = np.empty(n, np.int64)
@@ -210,15 +212,22 @@ def ldl_dropping(
                 top -= 1
                 length -= 1
                 pattern[top] = path[length]
-        pivot = diagonal
+        pivot, pivot_lost = diagonal, 0.0
         for t in range(top, n):
             i = pattern[t]
             if pivots[i] == 0.0:
                 y[i] = 0.0
                 continue
             for p in range(start[i], end[i]):
-                y[rows[p]] -= values[p] * y[i]
-            pivot -= y[i] * y[i] / pivots[i]
+                row = rows[p]
+                step = values[p] * y[i] + lost[row]
+                total = y[row] - step
+                lost[row] = (total - y[row]) + step
+                y[row] = total
+            step = y[i] * y[i] / pivots[i] + pivot_lost
+            total = pivot - step
+            pivot_lost = (total - pivot) + step
+            pivot = total
         pivots[k] = pivot if pivot > tolerance * diagonal else 0.0
         for t in range(top, n):
             i = pattern[t]
@@ -227,6 +236,7 @@ def ldl_dropping(
                 values[end[i]] = y[i] / pivots[i]
                 end[i] += 1
             y[i] = 0.0
+            lost[i] = 0.0
         y[k] = 0.0
 
 

@@ -12,10 +12,12 @@ error cannot grow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, get_args
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
@@ -27,6 +29,9 @@ from breedblup.kernels.sparse import csr_product, csr_product_columns
 from breedblup.solvers.preconditioners import Preconditioner
 
 Criterion = Literal["error", "relative_residual", "squared_relative_residual", "relative_change"]
+
+ONE_THREAD_UP_TO = 20_000
+"""Equations. A round at 10⁴ takes 0.1 ms on one thread; on a busy machine each meeting of two threads can cost milliseconds."""
 
 _CHUNK = 8192
 _PRODUCT_CHUNKS = 256
@@ -175,14 +180,26 @@ def solve_pcg(
     iteration = _Iteration(operator, rhs, preconditioner, options, error_bound)
     if iteration.size_of_rhs == 0.0:
         return Solution(np.zeros_like(rhs), (), True, "pcg", options.criterion, options.tolerance)
-    iteration.begin(start)
-    converged = iteration.residual == 0.0 or iteration.has_met()
-    while not converged and iteration.stalled < 2 and len(iteration.alphas) < options.maximum_rounds:
-        record, converged = iteration.advance()
-        if monitor is not None:
-            monitor(record)
+    with _threads_for(rhs.size):
+        iteration.begin(start)
+        converged = iteration.residual == 0.0 or iteration.has_met()
+        while not converged and iteration.stalled < 2 and len(iteration.alphas) < options.maximum_rounds:
+            record, converged = iteration.advance()
+            if monitor is not None:
+                monitor(record)
     state = iteration.state()
     return Solution(state.x, state.rounds, converged, "pcg", options.criterion, options.tolerance, state)
+
+
+@contextmanager
+def _threads_for(size: int) -> Iterator[None]:
+    """One thread where a round takes less than bringing threads together; the bits are the same."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1 if size <= ONE_THREAD_UP_TO else before)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def _check_sizes(matrix: csr_array | SymmetricOperator, rhs: _Vector, start: _Vector | PcgState | None) -> None:
