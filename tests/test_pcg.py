@@ -375,6 +375,24 @@ def test_what_cannot_be_reached_is_not_called_converged(
     assert backward < 1e-14
 
 
+def test_a_residual_too_small_to_mean_anything_ends_it() -> None:
+    # Left alone, the updated residual of a small system falls until p'Ap underflows, which reads as an indefinite matrix.
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        dense, matrix, rhs = problem(seed, int(rng.integers(1, 6)), 3.0)
+        solution = solve_pcg(matrix, rhs, diagonal(matrix), options=PcgOptions(1e-300, "relative_residual"))
+        assert len(solution.rounds) < 50
+        np.testing.assert_allclose(dense @ solution.x, rhs, rtol=0, atol=1e-14 * np.abs(rhs).max())
+
+
+def test_the_residual_is_computed_anew_every_fifty_rounds() -> None:
+    _, matrix, rhs = problem(7, 150, 1e6)
+    for rounds, products in ((49, 49), (50, 51), (99, 100), (100, 102)):
+        counting = Broken(matrix, 1000, math.nan)
+        solve_pcg(counting, rhs, diagonal(matrix), options=PcgOptions(1e-300, maximum_rounds=rounds))
+        assert 1000 - counting.sound == products
+
+
 def test_the_state_of_a_stalled_solution_stays_where_it_is() -> None:
     _, matrix, rhs = problem(11, 12, 1e2)
     options = PcgOptions(1e-30, "relative_residual")

@@ -58,6 +58,24 @@ def turn(beta: float, z: NDArray[np.float64], p: NDArray[np.float64], length: in
 
 
 @kernel
+def smallest_eigenvalue(diagonal: NDArray[np.float64], beside_squared: NDArray[np.float64]) -> float:
+    """Smallest eigenvalue of a positive tridiagonal matrix by bisection on the signs of its pivots (Sturm)."""
+    low, high = 0.0, diagonal.min()
+    while high - low > 1e-12 * high:
+        middle = 0.5 * (low + high)
+        pivot = diagonal[0] - middle
+        i = 1
+        while pivot > 0.0 and i < diagonal.size:
+            pivot = diagonal[i] - middle - beside_squared[i - 1] / pivot
+            i += 1
+        if pivot > 0.0:
+            low = middle
+        else:
+            high = middle
+    return float(high)
+
+
+@kernel
 def _invert(block: NDArray[np.float64], inverse: NDArray[np.float64]) -> int:
     """Fill the inverse of a small matrix by its Cholesky factor, which replaces it; return a bad pivot's row, or -1."""
     width = block.shape[0]

@@ -20,11 +20,10 @@ from typing import Literal, Protocol, get_args
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
 from scipy.sparse import csr_array
 
 from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
-from breedblup.kernels.iteration import chunked_dot, take_step, turn
+from breedblup.kernels.iteration import chunked_dot, smallest_eigenvalue, take_step, turn
 from breedblup.kernels.sparse import csr_product, csr_product_columns
 from breedblup.solvers.preconditioners import Preconditioner
 
@@ -356,12 +355,10 @@ class _Iteration:
         alphas, betas = np.array(self.alphas), np.array(self.betas[: len(self.alphas) - 1])
         diagonal = 1.0 / alphas
         diagonal[1:] += betas / alphas[:-1]
-        if diagonal.size == 1:
-            return float(diagonal[0])
-        beside = np.sqrt(betas) / alphas[:-1]
-        values = eigh_tridiagonal(diagonal, beside, eigvals_only=True, select="i", select_range=(0, 0))
+        beside_squared = betas / alphas[:-1] ** 2
+        smallest = float(smallest_eigenvalue(diagonal, beside_squared))
         # Rounding can take it to zero; the reciprocal of the estimate has to stay finite.
-        return max(float(values[0]), np.finfo(float).eps * float(diagonal.max()))
+        return max(smallest, np.finfo(float).eps * float(diagonal.max()))
 
     def worth_checking(self, record: PcgRound) -> bool:
         """Whether the criterion may be met, once r is the true residual and the bound, if there is one, is known.
