@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
 from breedblup.kernels.sparse import csr_product, csr_product_columns
-from breedblup.solvers.pcg import CsrOperator, PcgOptions, PcgRound, PcgState, Solution, solve_pcg
+from breedblup.solvers.pcg import ONE_THREAD_UP_TO, CsrOperator, PcgOptions, PcgRound, PcgState, Solution, solve_pcg
 from breedblup.solvers.preconditioners import FixedAndBlocks, block_diagonal, diagonal
 from breedblup.solvers.rank import dependent_columns
 
@@ -544,7 +544,7 @@ def threads() -> Iterator[int]:
 
 def test_threads_do_not_change_the_bits(threads: int) -> None:
     rng = np.random.default_rng(2)
-    n = 20_001
+    n = ONE_THREAD_UP_TO + 1
     matrix = chain(n)
     matrix.setdiag(2.5)
     rhs = rng.standard_normal(n)
