@@ -27,7 +27,7 @@ from breedblup.model import Basis, ByType, Covariate, Fixed, Model, Random, Resi
 from breedblup.pedigree import Pedigree, PedigreeColumns, PedigreeReport, PedigreeRules, inbreeding_coefficients
 from breedblup.plan import SolvePlan
 from breedblup.relationship import RelationshipInverse, a_inverse, inverse_from
-from breedblup.solvers.pcg import PcgOptions, Solution
+from breedblup.solvers.records import PcgOptions, Solution
 from breedblup.variances import VarianceComponents
 
 __version__ = "0.1.0"

@@ -18,7 +18,7 @@ from breedblup.mme import Constraints, EquationLayout
 from breedblup.model import Model
 from breedblup.plan import SolvePlan
 from breedblup.relationship import RelationshipInverse
-from breedblup.solvers.pcg import Solution
+from breedblup.solvers.records import Solution
 from breedblup.variances import VarianceComponents
 
 AccuracyScale = Literal["r", "r2", "bif"]

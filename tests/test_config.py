@@ -26,7 +26,7 @@ from breedblup.run.schema import (
     SolveSection,
     parse_sections,
 )
-from breedblup.solvers.pcg import PcgOptions
+from breedblup.solvers.records import PcgOptions
 from breedblup.variances import VarianceComponents
 
 SMALL = """

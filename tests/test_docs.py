@@ -36,7 +36,7 @@ from breedblup.pedigree.rules import REPAIR_COLUMNS
 from breedblup.run import schema
 from breedblup.run.config import read_config
 from breedblup.run.pipeline import run_evaluation
-from breedblup.solvers.pcg import PcgRound
+from breedblup.solvers.records import PcgRound
 
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -16,7 +16,7 @@ from reference import blup_by_v, full_rank_columns, indicator, positive_definite
 import breedblup as bb
 from breedblup.evaluation import accuracy_from_reliability, parent_average, progeny_with_records
 from breedblup.mme import EnergyBound
-from breedblup.solvers.pcg import CsrOperator
+from breedblup.solvers.operators import CsrOperator
 
 SEEDS = st.integers(0, 2**32 - 1)
 DIRECT = bb.EvaluateOptions(method="cholesky", pev="exact")

@@ -10,7 +10,7 @@ import pytest
 
 from breedblup.errors import InputError
 from breedblup.run import manifest, results
-from breedblup.solvers.pcg import PcgRound
+from breedblup.solvers.records import PcgRound
 
 
 def test_what_json_does_not_know(tmp_path):

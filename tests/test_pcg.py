@@ -18,9 +18,11 @@ from scipy.sparse import csr_array
 
 from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
 from breedblup.kernels.sparse import csr_product, csr_product_columns
-from breedblup.solvers.pcg import ONE_THREAD_UP_TO, CsrOperator, PcgOptions, PcgRound, PcgState, Solution, solve_pcg
+from breedblup.solvers.operators import CsrOperator
+from breedblup.solvers.pcg import ONE_THREAD_UP_TO, solve_pcg
 from breedblup.solvers.preconditioners import FixedAndBlocks, block_diagonal, diagonal
 from breedblup.solvers.rank import dependent_columns
+from breedblup.solvers.records import PcgOptions, PcgRound, PcgState, Solution
 
 SEEDS = st.integers(0, 2**32 - 1)
 CRITERIA = ["error", "relative_residual", "squared_relative_residual", "relative_change"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from breedblup.errors import ModelError
 from breedblup.evaluation import AccuracyScale
-from breedblup.solvers.pcg import PcgOptions
+from breedblup.solvers.records import PcgOptions
 
 
 @dataclass(frozen=True, slots=True)

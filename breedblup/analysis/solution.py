@@ -19,8 +19,10 @@ from breedblup.model import Model
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
 from breedblup.solvers.cholesky import CholeskyFactor
-from breedblup.solvers.pcg import CsrOperator, PcgRound, Solution, solve_pcg
+from breedblup.solvers.operators import CsrOperator
+from breedblup.solvers.pcg import solve_pcg
 from breedblup.solvers.preconditioners import FixedAndBlocks
+from breedblup.solvers.records import PcgRound, Solution
 from breedblup.variances import VarianceComponents
 
 

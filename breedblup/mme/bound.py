@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breedblup.mme.layout import EquationLayout
-from breedblup.solvers.pcg import CsrOperator
+from breedblup.solvers.operators import CsrOperator
 from breedblup.solvers.rank import RankFactor
 from breedblup.variances import VarianceComponents
 

@@ -14,7 +14,7 @@ import polars as pl
 from breedblup.evaluation import Evaluation
 from breedblup.pedigree import Pedigree
 from breedblup.run.manifest import fingerprint
-from breedblup.solvers.pcg import PcgRound
+from breedblup.solvers.records import PcgRound
 
 
 def result_tables(evaluation: Evaluation, pedigree: Pedigree | None) -> dict[str, pl.DataFrame]:

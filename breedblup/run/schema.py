@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from breedblup.errors import ConfigurationError, nearest
 from breedblup.pedigree import MISSING_PARENTS
-from breedblup.solvers.pcg import Criterion
+from breedblup.solvers.records import Criterion
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]

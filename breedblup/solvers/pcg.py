@@ -14,132 +14,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, get_args
+from dataclasses import replace
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
+from breedblup.errors import NotPositiveDefinite, NumericalError
 from breedblup.kernels.iteration import chunked_dot, smallest_eigenvalue, take_step, turn
-from breedblup.kernels.sparse import csr_product, csr_product_columns
+from breedblup.solvers.operators import CsrOperator, SymmetricOperator
 from breedblup.solvers.preconditioners import Preconditioner
-
-Criterion = Literal["error", "relative_residual", "squared_relative_residual", "relative_change"]
+from breedblup.solvers.records import PcgOptions, PcgRound, PcgState, Solution
 
 ONE_THREAD_UP_TO = 20_000
 """Equations. A round at 10⁴ takes 0.1 ms on one thread; on a busy machine each meeting of two threads can cost milliseconds."""
 
 _CHUNK = 8192
-_PRODUCT_CHUNKS = 256
 _RECOMPUTED_EVERY = 50
 _MEANINGLESS = float(np.finfo(np.float64).eps) ** 2
 
 _Vector = NDArray[np.float64]
-
-
-class SymmetricOperator(Protocol):
-    """A symmetric matrix that is known by its products."""
-
-    def multiply(self, x: _Vector, out: _Vector) -> None:
-        """Fill A x."""
-        ...
-
-
-class CsrOperator:
-    """A symmetric matrix stored whole in CSR; multiplies one vector or, n × k, several."""
-
-    def __init__(self, matrix: csr_array) -> None:
-        self.matrix = matrix
-        share = np.linspace(0, matrix.nnz, _PRODUCT_CHUNKS + 1)
-        self._chunks = np.searchsorted(matrix.indptr, share, side="left").astype(np.int64)
-        self._chunks[0], self._chunks[-1] = 0, matrix.shape[0]
-
-    def multiply(self, x: _Vector, out: _Vector) -> None:
-        """Fill A x."""
-        product = csr_product if x.ndim == 1 else csr_product_columns
-        product(self.matrix.indptr, self.matrix.indices, self.matrix.data, self._chunks, x, out)
-
-
-@dataclass(frozen=True, slots=True)
-class PcgOptions:
-    """When to stop.
-
-    Attributes
-    ----------
-    tolerance
-        What the criterion has to come down to.
-    criterion
-        ``error``: the energy norm of the error, √(r'A⁻¹r), by its bound where one is given, else by its estimate;
-        ``relative_residual``: √(r'r/b'b); ``squared_relative_residual``: r'r/b'b (BLUPF90);
-        ``relative_change``: √(|x_k - x_k-1|²/|x_k|²) (MiX99's CD).
-    maximum_rounds
-        Rounds after which it stops unconverged.
-    """
-
-    tolerance: float = 1e-6
-    criterion: Criterion = "error"
-    maximum_rounds: int = 10_000
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.tolerance) and self.tolerance > 0):
-            raise ModelError(f"tolerance is {self.tolerance}; it has to be positive")
-        if self.criterion not in get_args(Criterion):
-            raise ModelError(f"criterion is {self.criterion!r}; it is one of {', '.join(get_args(Criterion))}")
-        if self.maximum_rounds < 1:
-            raise ModelError(f"maximum_rounds is {self.maximum_rounds}; it has to be 1 or more")
-
-
-@dataclass(frozen=True, slots=True)
-class PcgRound:
-    """Every criterion after one round.
-
-    ``error_estimate`` is √(r'M⁻¹r/λ) with λ the smallest Ritz value so far. λ lies above the smallest eigenvalue of M⁻¹A,
-    most so in early rounds: an estimate, never a bound. ``error_bound`` is None where it was not computed.
-    """
-
-    round: int
-    relative_residual: float
-    squared_relative_residual: float
-    relative_change: float
-    error_estimate: float | None
-    error_bound: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class PcgState:
-    """All that the next round needs; handed to `solve_pcg` as ``start`` it goes on with the same bits."""
-
-    x: _Vector
-    r: _Vector
-    p: _Vector
-    rho: float
-    alphas: tuple[float, ...]
-    betas: tuple[float, ...]
-    rounds: tuple[PcgRound, ...]
-    smallest_residual: float = math.inf
-    stalled: int = 0
-    bound_at: float | None = None
-
-    @property
-    def round(self) -> int:
-        """Rounds done."""
-        return len(self.alphas)
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """x with how it was found; for PCG ``state`` goes on from there."""
-
-    x: _Vector
-    rounds: tuple[PcgRound, ...]
-    converged: bool
-    method: Literal["pcg", "cholesky"]
-    criterion: str
-    tolerance: float
-    state: PcgState | None = field(default=None, repr=False)
 
 
 def solve_pcg(
