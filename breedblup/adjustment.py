@@ -52,6 +52,10 @@ Base = BaseFounders | BaseBirthYears | BaseIds
 
 def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> None:
     """Refuse a base that these relationships cannot give, before anything is solved, with `ModelError` as `rebase` does."""
+    if not isinstance(base, BaseFounders | BaseBirthYears | BaseIds):
+        raise ModelError(
+            f"the base is a {type(base).__name__}; give BaseFounders(), BaseBirthYears(...) or BaseIds.of(...)"
+        )
     if not relationships:
         raise ModelError("a base is asked for, but no random term has a relationship -> leave the base out")
     for relationship in relationships.values():

@@ -8,7 +8,7 @@ Standard output is data (the table of `check`, the folder of `run`), standard er
     30   not converged; nothing is published
     40   not enough memory, disk or time
     50   a fault of breedblup's own
-    60   stopped on request (SIGINT, SIGTERM)
+    60   stopped on request (SIGINT, SIGTERM, SIGHUP)
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ConfigurationFile = Annotated[
 
 
 class Stopped(BaseException):
-    """The process was asked to end (SIGTERM)."""
+    """The process was asked to end (SIGTERM, SIGHUP)."""
 
 
 def _print_version(asked: bool) -> None:
@@ -114,7 +114,7 @@ def exit_codes() -> Iterator[Console]:
     handler = _Log(console)
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
-    terminate = signal.signal(signal.SIGTERM, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield console
     except BrokenPipeError:  # the reader of standard output, such as head, has gone
@@ -129,7 +129,8 @@ def exit_codes() -> Iterator[Console]:
         _log.exception("what went wrong:")
         _end(f"a fault of breedblup itself ({type(fault).__name__}); please report it with the log above", OWN_FAULT)
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)
         _log.removeHandler(handler)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.design import Design, DesignTerm
-from breedblup.errors import ModelError, nearest
+from breedblup.errors import ModelError, counted, nearest
 from breedblup.frames import give_back
 from breedblup.mme import Constraints, EquationLayout
 from breedblup.model import Model
@@ -141,7 +141,7 @@ def _solution_in_words(solution: Solution) -> str:
     last = solution.rounds[-1] if solution.rounds else None
     if solution.method == "cholesky" or last is None:
         return "by Cholesky factor"
-    words = f"by PCG in {len(solution.rounds)} rounds, relative residual {last.relative_residual:.1e}"
+    words = f"by PCG in {counted(last.round, 'round')}, relative residual {last.relative_residual:.1e}"
     if last.error_bound is not None:
         return f"{words}, no error above {last.error_bound:.1e} genetic SD"
     return f"{words}, error about {last.error_estimate:.1e} genetic SD"

@@ -89,7 +89,7 @@ class Table:
             text = series.str.strip_chars()
             text = text.set(text.is_in(MISSING_VALUES), None)
             values = text.cast(pl.Float64, strict=False)
-            wrong = (values.is_null() & text.is_not_null()).arg_true()
+            wrong = ((values.is_null() | values.is_nan()) & text.is_not_null()).arg_true()
             if len(wrong):
                 found = name_some(series.gather(wrong[:10]).unique(maintain_order=True).to_list(), 3)
                 raise RecordError(
@@ -110,7 +110,7 @@ class Table:
 
 
 def as_table(data: Any, name: str) -> Table:
-    """Any data frame as a `Table`; a `Table` is returned as it is.
+    """Any data frame as a `Table`; a `Table` is returned as it is. Categories become their text, and so classes.
 
     Raises
     ------
@@ -121,17 +121,24 @@ def as_table(data: Any, name: str) -> Table:
         return data
     try:
         frame = nw.from_native(data)
+        kinds = frame.collect_schema()
     except TypeError:
         raise InputError(
             f"{name}: a data frame is needed, not {type(data).__name__}; files are read by read_pedigree and read_records"
         ) from None
+    except ValueError as wrong:  # such as two columns of one name
+        raise InputError(f"{name}: the data frame cannot be read: {wrong}") from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     backend = frame.implementation.value
+    categories = [column for column, kind in kinds.items() if kind in (nw.Categorical, nw.Enum)]
+    frame = frame.with_columns(nw.col(*categories).cast(nw.String)) if categories else frame
     try:
         converted = frame.to_polars()
     except ImportError as missing:
         raise InputError(f"{name}: a {backend} frame needs pyarrow here: pip install pyarrow ({missing})") from None
+    except (TypeError, ValueError) as wrong:  # such as a column of text and numbers
+        raise InputError(f"{name}: the {backend} frame cannot be read: {str(wrong).splitlines()[0]}") from None
     return Table(converted, name, None, backend)
 
 

@@ -295,3 +295,12 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
     with pytest.raises(ConfigurationError, match=r"latin\.toml: the file is not UTF-8; save it as UTF-8 text$"):
         read_config(tmp_path / "latin.toml")
+
+
+def test_animals_without_a_relationship_are_refused(tmp_path):
+    text = SMALL.replace('[pedigree]\nfile = "p.csv"\n', "")
+    refused(
+        tmp_path,
+        text,
+        r"the random term 'animal' has no relationship; give \[pedigree\], or a matrix in \[relationships\]",
+    )

@@ -166,3 +166,38 @@ def test_relationship_without_its_term() -> None:
         bb.ModelError, match=r"a relationship is given for 'animl', but no random term .*; did you mean 'animal'\?"
     ):
         bb.build_design(model, FRAME, {"animl": k})
+
+
+def test_categories_are_classes() -> None:
+    pandas = FRAME.to_pandas()
+    pandas["n"] = pandas["n"].astype("category")
+    for records in (pandas, FRAME.with_columns(pl.col("n").cast(pl.String).cast(pl.Categorical))):
+        built = design("y ~ n", records)
+        assert term(built, "n").classes
+        assert term(built, "n").levels.to_list() == ["9", "10"]
+
+
+@pytest.mark.parametrize("wrong", ["n/a", "25.5x", "24,5"])
+def test_a_slip_does_not_make_classes_of_a_covariate(wrong: str) -> None:
+    rows = "".join(f"{i},{i}.5\n" for i in range(20))
+    with pytest.raises(bb.ModelError, match=r"records.csv line 22: column 'age' holds numbers but for values such as"):
+        design("y ~ age", file(f'y,age\n{rows}3,"{wrong}"\n'))
+
+
+def test_decimal_commas_are_no_classes() -> None:
+    rows = "".join(f'{i},"{i},5"\n' for i in range(20))
+    with pytest.raises(bb.ModelError, match=r"column 'age' holds numbers but for values such as '0,5' -> correct them"):
+        design("y ~ age", file(f"y,age\n{rows}"))
+
+
+def test_whole_floats_are_noted_or_asked_for() -> None:
+    built = design("y ~ n", FRAME.with_columns(pl.col("n").cast(pl.Float64)))
+    assert any(note.startswith("n: a column of whole numbers") for note in built.notes)
+    with pytest.raises(bb.ModelError, match="column 'n' holds whole numbers, which may be classes or a covariate"):
+        design("y ~ n", file("y,n\n1,1.0\n2,2.0\n"))
+
+
+def test_trait_and_covariates_are_described() -> None:
+    notes = design("y ~ x", FRAME).notes
+    assert "y: mean 2.5, SD 1.29099, from 1 to 4" in notes
+    assert "x: mean 1.75, SD 1.04083, from 0.5 to 3" in notes

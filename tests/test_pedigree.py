@@ -262,3 +262,22 @@ def test_ids_that_differ_by_spaces_are_other_animals_and_said_so() -> None:
 def test_floats_that_are_whole_numbers_are_written_as_such() -> None:
     frame = pl.DataFrame({"id": [1.0, 1e300], "sire": [None, 1.0], "dam": [None, None]})
     assert Pedigree.from_frame(frame).to_frame().rows() == [("1", None, None, 0.0), ("1e+300", "1", None, 0.0)]
+
+
+def test_parents_that_look_like_missing_codes() -> None:
+    pedigree = Pedigree.from_frame(table("id,sire,dam\nA,NaN,\nB,-9,A\n"))
+    assert "'NaN', '-9' in the parent columns is taken as an animal" in pedigree.report.warnings[0]
+
+
+def test_two_columns_for_one_role() -> None:
+    with pytest.raises(PedigreeError, match="columns 'animal', 'ID' could all be the id -> name the column"):
+        Pedigree.from_frame(table("animal,ID,sire,dam\na,b,,\n"))
+
+
+def test_frames_that_cannot_be_read() -> None:
+    twice = pd.DataFrame([[1, 2, 3]], columns=["id", "sire", "sire"])
+    with pytest.raises(InputError, match="pedigree: the data frame cannot be read: "):
+        Pedigree.from_frame(twice)
+    mixed = pd.DataFrame({"id": ["a", 1], "sire": ["", ""], "dam": ["", ""]}, dtype=object)
+    with pytest.raises(InputError, match="pedigree: the pandas frame cannot be read: "):
+        Pedigree.from_frame(mixed)

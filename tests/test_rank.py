@@ -205,3 +205,13 @@ def test_arrays_of_the_caller_stay_writeable_and_those_of_the_factor_are_not() -
     np.testing.assert_allclose(factor.solve(np.ones(3)), [1.0, 0.5, 0.25])
     for array in (factor.dependent, factor._pivots, factor._order, *factor._lower):
         assert not array.flags.writeable
+
+
+def test_chosen_terms_come_last() -> None:
+    assert elimination_order([1, 3, 2, 3], [1, 0]).tolist() == [6, 7, 8, 4, 5, 1, 2, 3, 0]
+
+
+def test_relative_pivots() -> None:
+    x = np.array([[1.0, 1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]])
+    factor = dependent_columns(csr_array(x.T @ x), np.arange(3))
+    np.testing.assert_allclose(factor.relative_pivots, [1.0, 2.0 / 14.0, 0.0], rtol=1e-12)

@@ -101,3 +101,10 @@ def test_arrays_are_read_only() -> None:
         inverse.diagonal[0] = 2.0
     with pytest.raises(ValueError, match="read-only"):
         inverse.pedigree.sire[0] = 2  # type: ignore[union-attr]
+
+
+def test_singular_matrices_are_refused() -> None:
+    for seed in range(20):
+        root = np.random.default_rng(seed).standard_normal((6, 4))
+        with pytest.raises(bb.NotPositiveDefinite, match="the relationship matrix is not positive definite"):
+            bb.inverse_from(root @ root.T, list("abcdef"), kind="relationship")

@@ -175,7 +175,7 @@ def test_parquet_cut_short(tmp_path):
 
 def test_files_that_are_not_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"x\.csv: there is no such file; the path is relative to the folder that the"):
+    with pytest.raises(InputError, match=r"x\.csv: there is no such file in "):
         read_table("x.csv")
     with pytest.raises(InputError, match=r"no/x\.csv: there is no such file, nor the folder no$"):
         read_table("no/x.csv")

@@ -53,3 +53,5 @@ class EvaluateOptions:
         ):
             if getattr(self, name) not in allowed:
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(map(repr, allowed))}")
+        if self.memory_bytes is not None and not (isinstance(self.memory_bytes, int) and self.memory_bytes > 0):
+            raise ModelError(f"memory_bytes is {self.memory_bytes!r}; it has to be a whole number above 0, or None")

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.design import Design, DesignTerm, build_design
-from breedblup.errors import ModelError, counted, name_some
-from breedblup.frames import Table, as_table
+from breedblup.errors import ModelError, RecordError, counted, name_some
+from breedblup.frames import MISSING_VALUES, Table, as_table
 from breedblup.mme import (
     Constraints,
     EquationLayout,
@@ -18,9 +21,10 @@ from breedblup.mme import (
     assemble_equations,
     build_incidence,
     constrain_fixed,
+    inverse_variance,
 )
 from breedblup.model import Model
-from breedblup.pedigree import Pedigree
+from breedblup.pedigree import MISSING_PARENTS, Pedigree
 from breedblup.plan import SolvePlan, assembly_bytes, choose_plan, may_analyse, memory_budget, refuse_unless_fits
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
@@ -106,6 +110,8 @@ def _check_arguments(model: object, variances: object, relationships: object) ->
             f"relationships is a {type(relationships).__name__}; give a dictionary, such as {{'animal': pedigree}}"
         )
     variances.check(model)
+    for term in model.random:
+        inverse_variance(term.key, variances)
 
 
 def _inverses(
@@ -129,8 +135,8 @@ def _inverses(
         pedigree = given
         notes += given.report.warnings
         if options.unknown_animals == "founder" and column in table.frame.columns:
-            ids = table.text(column).drop_nulls().unique(maintain_order=True)
-            new = ids.filter(pedigree.positions_of(ids) < 0)
+            ids = _recorded_ids(model, table, column)
+            new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))
             if len(new):
                 pedigree = pedigree.with_founders(new)
                 shown = name_some(new.to_list())
@@ -139,6 +145,19 @@ def _inverses(
                 )
         inverses[column] = a_inverse(pedigree, inbreeding=options.inbreeding)
     return inverses, tuple(notes)
+
+
+def _recorded_ids(model: Model, table: Table, column: str) -> pl.Series:
+    """Ids with a record of the trait, each once; an id that stands for a missing value is refused by the design."""
+    measured = pl.Series(~np.isnan(table.numbers(model.traits[0])), dtype=pl.Boolean)
+    ids = table.text(column).filter(measured).drop_nulls().unique(maintain_order=True)
+    bearing = ids.filter(ids.str.strip_chars().is_in(MISSING_PARENTS) & ~ids.str.strip_chars().is_in(MISSING_VALUES))
+    if len(bearing):
+        raise RecordError(
+            f"{table.name}: {column} {name_some(bearing.to_list())} of the records bears the code of a missing parent "
+            "-> it cannot be added to the pedigree; correct the id"
+        )
+    return ids.filter(~ids.str.strip_chars().is_in(["", *MISSING_VALUES]))
 
 
 def _assembly_bytes(layout: EquationLayout, design: Design) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.preparation import Prepared, prepare
 from breedblup.analysis.progress import Monitor, Stopwatch
-from breedblup.errors import NotConverged, NotPositiveDefinite
+from breedblup.errors import NotConverged, NotPositiveDefinite, NumericalError
 from breedblup.evaluation import Evaluation, fixed_table, genetic_table, random_table
 from breedblup.mme import EnergyBound, MixedModelEquations
 from breedblup.model import Model
@@ -24,6 +24,12 @@ from breedblup.solvers.pcg import solve_pcg
 from breedblup.solvers.preconditioners import FixedAndBlocks
 from breedblup.solvers.records import PcgRound, Solution
 from breedblup.variances import VarianceComponents
+
+REFINEMENTS = 1
+"""Steps of iterative refinement of a direct solution: one takes it to the accuracy of its own digits."""
+
+DIRECT_RESIDUAL = 1e-8
+"""Largest relative residual of a direct solution that is let through."""
 
 
 def evaluate(
@@ -109,7 +115,7 @@ def solve_equations(
     operator = CsrOperator(equations.lhs)
     if prepared.plan.method == "cholesky":
         assert factor is not None
-        return _direct_solution(operator, equations.rhs, factor.solve(equations.rhs))
+        return _direct_solution(operator, equations.rhs, factor)
     preconditioner = FixedAndBlocks.of(
         equations.lhs, prepared.layout.blocks(), prepared.constraints.factor,
         float(prepared.variances.residual_matrix()[0, 0]),
@@ -123,24 +129,45 @@ def solve_equations(
     solution = solve_pcg(operator, equations.rhs, preconditioner, options=options, error_bound=bound, monitor=tell)
     if not solution.converged:
         raise NotConverged(
-            f"PCG stopped after {len(solution.rounds)} rounds with {options.criterion} above {options.tolerance:g} "
-            "-> allow more rounds, or a larger tolerance",
+            f"PCG stopped after {len(solution.rounds)} rounds with {options.criterion} at {_reached(solution):.1e}, above "
+            f"{options.tolerance:g} -> allow more rounds, or a larger tolerance",
             solution,
         )
     return solution
 
 
-def _direct_solution(operator: CsrOperator, rhs: NDArray[np.float64], x: NDArray[np.float64]) -> Solution:
-    """A solution by factor, with the one criterion that applies: its relative residual."""
-    product = np.empty_like(rhs)
-    operator.multiply(x, product)
-    size = float(np.linalg.norm(rhs))
-    relative = float(np.linalg.norm(rhs - product)) / size if size > 0 else 0.0
-    record = PcgRound(
-        round=0, relative_residual=relative, squared_relative_residual=relative**2, relative_change=0.0,
-        error_estimate=None, error_bound=None,
-    )  # fmt: skip
+def _reached(solution: Solution) -> float:
+    """Where the criterion stood at the end."""
+    last = solution.rounds[-1]
+    if solution.criterion != "error":
+        return float(getattr(last, solution.criterion))
+    return float("nan") if last.error_estimate is None else (last.error_bound or last.error_estimate)
+
+
+def _direct_solution(operator: CsrOperator, rhs: NDArray[np.float64], factor: CholeskyFactor) -> Solution:
+    """A solution by factor, refined by its accurate residual, with the criteria that apply."""
+    x = factor.solve(rhs)
+    residual = np.empty_like(rhs)
+    change = 0.0
+    for _ in range(REFINEMENTS):
+        operator.residual(rhs, x, residual)
+        step = factor.solve(residual)
+        x = x + step
+        change = _ratio(step, x)
+    operator.residual(rhs, x, residual)
+    relative = _ratio(residual, rhs)
+    if not (np.isfinite(x).all() and relative <= DIRECT_RESIDUAL):
+        raise NumericalError(
+            f"the solution by Cholesky factor leaves a relative residual of {relative:.1e}: the equations are too near to "
+            "singular, or values too large -> centre and scale covariates and trait"
+        )
+    record = PcgRound(0, relative, relative**2, change, None, None)
     return Solution(x, (record,), True, "cholesky", "direct", 0.0)
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
+    size = float(np.linalg.norm(whole))
+    return float(np.linalg.norm(part)) / size if size > 0 else 0.0
 
 
 def _evaluation(

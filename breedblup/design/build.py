@@ -100,6 +100,7 @@ def build_design(
     _check_relationships(model, relationships)
     notes: list[str] = []
     y, keep, counts = _choose_records(model, table, missing_effects, notes)
+    notes.insert(0, describe_values(model.traits[0], y[keep]))
     used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
     rows = np.flatnonzero(keep)
     fixed_terms = [resolve(term, table, notes) for term in model.fixed]
@@ -178,9 +179,17 @@ def _choose_records(
 
 def _missing(table: Table, column: str) -> NDArray[np.bool_]:
     """Empty, or one of the codes of a missing value."""
-    text = table.text(column)
-    missing: NDArray[np.bool_] = (text.is_null() | text.is_in(MISSING_VALUES)).to_numpy()
+    if table.column(column).dtype.is_float():
+        return np.isnan(table.numbers(column))
+    text = table.text(column).str.strip_chars()
+    missing: NDArray[np.bool_] = (text.is_null() | text.is_in(MISSING_VALUES)).fill_null(True).to_numpy()
     return missing
+
+
+def describe_values(name: str, values: NDArray[np.float64]) -> str:
+    """Mean, standard deviation and range of a trait or covariate of the records in use."""
+    spread = values.std(ddof=1) if values.size > 1 else 0.0
+    return f"{name}: mean {values.mean():.6g}, SD {spread:.6g}, from {values.min():.6g} to {values.max():.6g}"
 
 
 def _fixed_term(term: Fixed | Covariate, used: Table, notes: list[str]) -> DesignTerm:
@@ -189,7 +198,9 @@ def _fixed_term(term: Fixed | Covariate, used: Table, notes: list[str]) -> Desig
     levels, codes = code_interaction(columns) if columns else intercept(len(used))
     if isinstance(term, Fixed):
         return DesignTerm(term.name, "fixed", levels, codes)
-    basis = evaluate_basis(term.basis, term.column, used.numbers(term.column))
+    values = used.numbers(term.column)
+    basis = evaluate_basis(term.basis, term.column, values)
+    notes.append(describe_values(term.column, values))
     notes.extend(basis.notes)
     return DesignTerm(term.name, "fixed", levels, codes, basis.values, basis.coefficients, classes=False)
 
@@ -206,7 +217,7 @@ def _random_term(
     relationship = None if term.identity or len(columns) > 1 else relationships.get(term.factors[0])
     if relationship is None:
         levels, codes = code_interaction(columns) if len(columns) > 1 else code_classes(columns[0])
-        notes.append(f"{term.key}: levels independent (K = I), {len(levels):,} levels with records")
+        notes.append(f"{term.key}: levels independent (K = I), {counted(len(levels), 'level')} with records")
         return DesignTerm(term.key, "random", levels, codes)
     codes = _positions_in(relationship, columns[0], term.factors[0], rows, table)
     notes.append(f"{term.key}: {'; '.join(relationship.made)}")

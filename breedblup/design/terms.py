@@ -17,6 +17,8 @@ from breedblup.relationship import RelationshipInverse
 
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 LEADING_ZERO = r"^[+-]?0[0-9]"
+MOSTLY_NUMBERS = 0.1
+"""Share of values that are no numbers up to which a column is suspected to be one of numbers with slips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +102,38 @@ def _is_covariate(table: Table, column: str, notes: list[str]) -> bool:
     """Whether a bare name of a formula is a covariate: a numeric column, as in lme4; a text file's is judged by its text."""
     series = table.column(column)
     if series.dtype.is_numeric():
-        if series.dtype.is_integer():
+        known = series.drop_nulls()
+        if series.dtype.is_integer() or bool((known.drop_nans() == known.drop_nans().round()).all()):
             notes.append(
                 f"{column}: a column of whole numbers, taken as a covariate; write factor({column}) for one effect a value"
             )
         return True
-    if table.typed or series.dtype != pl.String:
+    return not table.typed and series.dtype == pl.String and _reads_as_covariate(table, column)
+
+
+def _reads_as_covariate(table: Table, column: str) -> bool:
+    """Whether a column of a text file holds numbers; refuses what may be meant either way."""
+    text = table.column(column).str.strip_chars()
+    given = text.is_not_null() & ~text.is_in(MISSING_VALUES)
+    text = text.filter(given)
+    if len(text) == 0 or text.str.contains(LEADING_ZERO).any():
         return False
-    text = series.str.strip_chars()
-    text = text.filter(~text.is_in(MISSING_VALUES) & text.is_not_null())
-    if len(text) == 0 or text.cast(pl.Float64, strict=False).is_null().any() or text.str.contains(LEADING_ZERO).any():
-        return False
-    if text.str.contains(WHOLE_NUMBER).all():
+    numbers = text.cast(pl.Float64, strict=False)
+    either = f"write factor({column}) or covariate({column}) in the model"
+    if not numbers.is_null().any():
+        if bool((numbers == numbers.round()).all()):
+            raise ModelError(
+                f"{table.name}: column {column!r} holds whole numbers, which may be classes or a covariate -> {either}"
+            )
+        return True
+    with_points = text.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    if with_points.is_null().mean() <= MOSTLY_NUMBERS:  # type: ignore[operator]
+        wrong = given.arg_true().to_numpy()[numbers.is_null().to_numpy()]
         raise ModelError(
-            f"{table.name}: column {column!r} holds whole numbers, which may be classes or a covariate "
-            f"-> write factor({column}) or covariate({column}) in the model"
+            f"{table.places(wrong)}: column {column!r} holds numbers but for values such as "
+            f"{table.column(column)[int(wrong[0])]!r} -> correct them (a decimal point, a missing code), or {either}"
         )
-    return True
+    return False
 
 
 def resolve(term: Fixed | Covariate | ByType, table: Table, notes: list[str]) -> Fixed | Covariate:

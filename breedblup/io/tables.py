@@ -93,7 +93,7 @@ def _neighbour(place: Path) -> str:
     """A hint at what is there instead of a missing file."""
     if not place.parent.is_dir():
         return f", nor the folder {place.parent}"
-    return "; the path is relative to the folder that the command runs in" if not place.is_absolute() else ""
+    return "" if place.is_absolute() else f" in {Path.cwd()}"
 
 
 def _read_parquet(place: Path) -> Table:

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.kernels import parallel_kernel
+from breedblup.kernels import kernel, parallel_kernel
 
 _Ints = NDArray[np.int32] | NDArray[np.int64]
 
@@ -58,3 +58,39 @@ def csr_product_columns(
                 row = indices[p]
                 for k in range(x.shape[1]):
                     out[i, k] += value * x[row, k]
+
+
+@kernel
+def _product_and_error(a: float, b: float) -> tuple[float, float]:
+    """A product and its rounding error, exactly (Veltkamp 1968; Dekker 1971)."""
+    product = a * b
+    wide = 134217729.0 * a
+    a_high = wide - (wide - a)
+    a_low = a - a_high
+    wide = 134217729.0 * b
+    b_high = wide - (wide - b)
+    b_low = b - b_high
+    return product, a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
+@parallel_kernel
+def csr_residual(
+    indptr: _Ints,
+    indices: _Ints,
+    data: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    x: NDArray[np.float64],
+    b: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Fill b - A x as if computed in twice the precision and rounded once (Ogita, Rump & Oishi 2005, dot2)."""
+    for c in numba.prange(chunks.size - 1):
+        for i in range(chunks[c], chunks[c + 1]):
+            total, lost = b[i], 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                product, error = _product_and_error(-data[p], x[indices[p]])
+                new = total + product
+                part = new - total
+                lost += (total - (new - part)) + (product - part) + error
+                total = new
+            out[i] = total + lost

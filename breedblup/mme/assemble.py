@@ -76,7 +76,7 @@ class EquationPattern:
         """
         residual = 1.0 / float(variances.residual_matrix()[0, 0])
         weights = np.array(
-            [_inverse_variance(term.name, variances) for term in self.layout.terms if term.kind == "random"]
+            [inverse_variance(term.name, variances) for term in self.layout.terms if term.kind == "random"]
         )
         assembly.combine(
             self.pattern.records_part, residual, self.inverse_values, self.pattern.place, weights,
@@ -86,7 +86,8 @@ class EquationPattern:
         return MixedModelEquations(self.pattern.matrix(self.values), residual * self.rhs, self.layout)
 
 
-def _inverse_variance(name: str, variances: VarianceComponents) -> float:
+def inverse_variance(name: str, variances: VarianceComponents) -> float:
+    """1/σ² of a random term; `ModelError` where the variance is zero."""
     variance = float(variances.matrix(name)[0, 0])
     if variance == 0.0:
         raise ModelError(f"the variance of {name!r} is 0: its effects are all zero -> leave the term out of the model")

@@ -9,7 +9,9 @@ and the prediction error variance (C⁻¹)_uu is at most G, whatever is estimate
 
     ‖e‖²_C ≤ r_x'δ + Σₖ σ²ₖ s_k' Kₖ s_k
 
-which takes one solution with X'R⁻¹X, one product with C and one with each K. No eigenvalue is estimated: it is a bound. And
+which takes a solution with X'R⁻¹X, a product with C and one with each K. No eigenvalue is estimated: it is a bound. Rounding:
+the residual has to be accurate (`breedblup.solvers.operators.fill_residual`), and because X'R⁻¹X is solved in floating
+point the move is made twice, with the norms of both added. And
 |e_i| ≤ √(C⁻¹)_ii ‖e‖_C ≤ √(K_ii σ²ₖ) ‖e‖_C: what bounds the norm bounds every random effect in units of its own prior
 standard deviation.
 """
@@ -25,6 +27,9 @@ from breedblup.mme.layout import EquationLayout
 from breedblup.solvers.operators import CsrOperator
 from breedblup.solvers.rank import RankFactor
 from breedblup.variances import VarianceComponents
+
+FIXED_MOVES = 2
+"""The second takes what rounding left of the first."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +51,29 @@ class EnergyBound:
 
     def __call__(self, x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
         """Bound from an iterate's true residual b - C x."""
-        cut = self.layout.fixed_size
-        residual_variance = float(self.variances.residual_matrix()[0, 0])
         left = residual.copy()
+        moved = sum(self._move_fixed(left) for _ in range(FIXED_MOVES))
+        return float(moved + np.sqrt(max(self._prior_norm(left), 0.0)))
+
+    def _move_fixed(self, left: NDArray[np.float64]) -> float:
+        """Solve for the fixed effects, take what that explains out of ``left``, and return the norm of the move."""
+        cut = self.layout.fixed_size
+        if not cut:
+            return 0.0
+        move = np.zeros_like(left)
+        move[:cut] = float(self.variances.residual_matrix()[0, 0]) * self.fixed.solve(left[:cut])
+        product = np.empty_like(left)
+        self.operator.multiply(move, product)
+        norm = np.sqrt(max(float(move[:cut] @ product[:cut]), 0.0))
+        left -= product
+        return float(norm)
+
+    def _prior_norm(self, left: NDArray[np.float64]) -> float:
+        """Sum over random terms of σ² s'Ks."""
         total = 0.0
-        if cut:
-            move = np.zeros_like(residual)
-            move[:cut] = residual_variance * self.fixed.solve(residual[:cut])
-            total = float(residual[:cut] @ move[:cut])
-            product = np.empty_like(residual)
-            self.operator.multiply(move, product)
-            left -= product
         for term, start in zip(self.layout.terms, self.layout.starts, strict=False):
             if term.kind == "random":
                 part = left[start : start + term.equations]
                 related = part if term.relationship is None else term.relationship.multiply(part)
                 total += float(self.variances.matrix(term.name)[0, 0]) * float(part @ related)
-        return float(np.sqrt(max(total, 0.0)))
+        return total

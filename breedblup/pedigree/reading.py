@@ -16,6 +16,12 @@ from breedblup.pedigree.rules import SHOWN, Finding, Findings, PedigreeReport, P
 MISSING_PARENTS = ("", "0", "NA", ".")
 """Codes of an unknown parent unless others are declared. No animal may bear one."""
 
+LOOKS_MISSING = (
+    "nan", "none", "null", "na", "n/a", "nil", "unknown", "unk", "missing", "?", "-", "--", "-1", "-9", "-99", "-999", "00",
+    "0.0",
+)  # fmt: skip
+"""Ids of parents that are more likely codes than animals."""
+
 RECOGNISED = {
     "id": ("id", "animal", "animal_id", "ident"),
     "sire": ("sire", "sire_id", "father"),
@@ -53,7 +59,6 @@ class CodedPedigree:
 
 def _find_columns(table: Table, columns: PedigreeColumns) -> dict[str, str]:
     """Role -> column name; id, sire and dam are needed."""
-    by_lower = {name.lower(): name for name in reversed(table.frame.columns)}
     found: dict[str, str] = {}
     for role in fields(columns):
         named = getattr(columns, role.name)
@@ -65,10 +70,13 @@ def _find_columns(table: Table, columns: PedigreeColumns) -> dict[str, str]:
                 )
             found[role.name] = named
             continue
-        for name in RECOGNISED[role.name]:
-            if name in by_lower:
-                found[role.name] = by_lower[name]
-                break
+        fitting = [name for name in table.frame.columns if name.lower() in RECOGNISED[role.name]]
+        if len(fitting) > 1:
+            raise PedigreeError(
+                f"{table.name}: columns {name_some(fitting)} could all be the {role.name} -> name the column"
+            )
+        if fitting:
+            found[role.name] = fitting[0]
     lacking = [role for role in ("id", "sire", "dam") if role not in found]
     if lacking:
         wanted = ", ".join(f"{role} ({' or '.join(RECOGNISED[role][:2])})" for role in lacking)
@@ -241,9 +249,20 @@ def _code_parents(rows: pl.DataFrame, findings: Findings) -> tuple[pl.Series, ND
     if len(added):
         codes[rowless.to_numpy()] = rows.height + positions(parents.filter(rowless), added)
         _warn_of_spaces(ids, added, findings)
+        _warn_of_codes(added, findings)
     unknown = np.full(len(added), -1, dtype=np.int32)
     sire, dam = (np.concatenate([role, unknown]) for role in np.split(codes, 2))
     return added, sire, dam
+
+
+def _warn_of_codes(added: pl.Series, findings: Findings) -> None:
+    """Parents without a row of their own whose id looks like a code of an unknown parent."""
+    codes = added.filter(added.str.strip_chars().str.to_lowercase().is_in(LOOKS_MISSING))
+    if len(codes):
+        findings.warnings.append(
+            f"{name_some(codes.to_list())} in the parent columns is taken as an animal; if it means an unknown parent, "
+            "declare it among the missing parents"
+        )
 
 
 def _warn_of_spaces(ids: pl.Series, added: pl.Series, findings: Findings) -> None:

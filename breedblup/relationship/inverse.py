@@ -24,6 +24,9 @@ from breedblup.solvers.cholesky import CholeskyFactor, analyse
 DENSE_LIMIT = 20_000
 """Largest K that is inverted as a dense matrix (3.2 GB); beyond it the inverse itself has to be given."""
 
+SINGULAR = 1e-14
+"""A pivot of K at most this times its diagonal, for each row, is the rounding of a zero."""
+
 SYMMETRY = 1e-8
 """Largest difference between K and K', relative to the largest entry, that is taken for rounding."""
 
@@ -167,6 +170,9 @@ def inverse_from(
     cholesky, failed = scipy.linalg.lapack.dpotrf(direct, lower=1)
     if failed:
         raise _indefinite("the relationship matrix", names, int(failed) - 1)
+    rounding = np.flatnonzero(np.diag(cholesky) ** 2 <= len(names) * SINGULAR * direct.diagonal())
+    if rounding.size:
+        raise _indefinite("the relationship matrix", names, int(rounding[0]))
     logdet = 2.0 * float(np.log(np.diag(cholesky)).sum())
     dense_inverse = scipy.linalg.cho_solve((cholesky, True), np.eye(len(names)))
     inverse = scipy.sparse.csr_array(0.5 * (dense_inverse + dense_inverse.T))

@@ -253,6 +253,10 @@ def _relationships(place: Path, sections: Sections, model: Model) -> Mapping[str
     factors = [term.factors[0] for term in model.random if not term.identity and len(term.factors) == 1]
     if sections.relationships is None:
         if sections.pedigree is None:
+            if "animal" in factors:
+                raise ConfigurationError(
+                    f"{place.name}: the random term 'animal' has no relationship; give [pedigree], or a matrix in [relationships]"
+                )
             return {}
         if "animal" in factors:
             return {"animal": "pedigree"}

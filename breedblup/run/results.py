@@ -23,7 +23,7 @@ def result_tables(evaluation: Evaluation, pedigree: Pedigree | None) -> dict[str
     shown = set(evaluation.genetic["term"].unique().to_list())
     others = [term for term in evaluation.random_effects if term not in shown]
     for term, name in zip(others, file_names(others), strict=True):
-        tables[name] = evaluation.random_effects[term]
+        tables[name] = evaluation.random_effects[term].select(pl.lit(term).alias("term"), pl.all())
     if evaluation.solution.method == "pcg":
         tables["convergence"] = convergence_table(evaluation.solution.rounds)
     if pedigree is not None and pedigree.report.repairs.height:
@@ -54,10 +54,11 @@ def write_tables(
     for name, frame in tables.items():
         path = folder / f"{name}.{form}"
         try:
-            if form == "csv":
-                frame.write_csv(path)
-            else:
-                frame.write_parquet(path)
+            with path.open("wb") as file:  # a name of its own would have to be in the encoding of the locale
+                if form == "csv":
+                    frame.write_csv(file)
+                else:
+                    frame.write_parquet(file)
         except (OSError, pl.exceptions.PolarsError) as wrong:
             raise _system_error(wrong) from wrong
         mark = fingerprint(path)

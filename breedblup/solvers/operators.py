@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from breedblup.kernels.sparse import csr_product, csr_product_columns
+from breedblup.kernels.sparse import csr_product, csr_product_columns, csr_residual
 
 _PRODUCT_CHUNKS = 256
 
@@ -36,3 +36,16 @@ class CsrOperator:
         """Fill A x."""
         product = csr_product if x.ndim == 1 else csr_product_columns
         product(self.matrix.indptr, self.matrix.indices, self.matrix.data, self._chunks, x, out)
+
+    def residual(self, rhs: _Vector, x: _Vector, out: _Vector) -> None:
+        """Fill b - A x, rounded once."""
+        csr_residual(self.matrix.indptr, self.matrix.indices, self.matrix.data, self._chunks, x, rhs, out)
+
+
+def fill_residual(operator: SymmetricOperator, rhs: _Vector, x: _Vector, out: _Vector) -> None:
+    """Fill b - A x, as accurately as the operator can."""
+    if isinstance(operator, CsrOperator):
+        operator.residual(rhs, x, out)
+        return
+    operator.multiply(x, out)
+    np.subtract(rhs, out, out=out)

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite, NumericalError
 from breedblup.kernels.iteration import chunked_dot, smallest_eigenvalue, take_step, turn
-from breedblup.solvers.operators import CsrOperator, SymmetricOperator
+from breedblup.solvers.operators import CsrOperator, SymmetricOperator, fill_residual
 from breedblup.solvers.preconditioners import Preconditioner
 from breedblup.solvers.records import PcgOptions, PcgRound, PcgState, Solution
 
@@ -73,7 +73,8 @@ def solve_pcg(
     _check_sizes(matrix, rhs, start)
     iteration = _Iteration(operator, rhs, preconditioner, options, error_bound)
     if iteration.size_of_rhs == 0.0:
-        return Solution(np.zeros_like(rhs), (), True, "pcg", options.criterion, options.tolerance)
+        nothing = PcgRound(0, 0.0, 0.0, 0.0, 0.0, None if error_bound is None else 0.0)
+        return Solution(np.zeros_like(rhs), (nothing,), True, "pcg", options.criterion, options.tolerance)
     with _threads_for(rhs.size):
         iteration.begin(start)
         converged = iteration.residual == 0.0 or iteration.has_met()
@@ -185,8 +186,7 @@ class _Iteration:
         In exact arithmetic r is b - A x. Where the two differ by half of the latter, directions start afresh from the true
         one. Where rounding is a hundredth of it and it no longer halves, twice in succession, no more accuracy can be had.
         """
-        self.operator.multiply(self.x, self.q)
-        np.subtract(self.rhs, self.q, out=self.q)
+        fill_residual(self.operator, self.rhs, self.x, self.q)
         gap = math.sqrt(self.dot(self.q - self.r, self.q - self.r))
         self.r[:] = self.q
         size = math.sqrt(self.dot(self.r, self.r))
@@ -280,10 +280,8 @@ class _Iteration:
         """The last record, with its bound at the true residual."""
         if self.error_bound is None:
             return record
-        bound_at = self.rhs.copy()
-        self.operator.multiply(self.x, self.q)
-        bound_at -= self.q
-        bound = float(self.error_bound(self.x, bound_at))
+        fill_residual(self.operator, self.rhs, self.x, self.q)
+        bound = float(self.error_bound(self.x, self.q))
         if not math.isfinite(bound):
             raise NumericalError(f"round {record.round}: the error bound is not finite")
         return replace(record, error_bound=bound)

@@ -1,7 +1,7 @@
 """Dependent columns of a sparse semi-definite matrix, by LDL' with a stated tolerance and pivot rule.
 
 Pivot rule. Columns are eliminated in an order fixed beforehand from sizes alone: terms of many columns first, ties in the
-order given, columns of a term in their natural order (`elimination_order`). A column whose pivot is at most
+order given, chosen ones last, columns of a term in their natural order (`elimination_order`). A column whose pivot is at most
 ``tolerance`` times its diagonal is dependent on those before it and is left out. So of a dependent set it is the one
 in the smallest, or latest, term that is dropped, and values never change the order.
 
@@ -30,11 +30,14 @@ class RankFactor:
     ----------
     dependent
         For each column in the original order, whether it was left out.
+    relative_pivots
+        What was left of each diagonal after the columns before it, relative to it; 0 where the column was left out.
     tolerance
         Largest pivot, relative to its diagonal, that counts as zero.
     """
 
     dependent: NDArray[np.bool_]
+    relative_pivots: NDArray[np.float64]
     tolerance: float
     _order: NDArray[np.int64]
     _pivots: NDArray[np.float64]
@@ -64,17 +67,19 @@ class RankFactor:
         return float(np.log(self._pivots[self._pivots > 0]).sum())
 
 
-def elimination_order(sizes: Sequence[int]) -> NDArray[np.int64]:
+def elimination_order(sizes: Sequence[int], last: Sequence[int] = ()) -> NDArray[np.int64]:
     """Columns of consecutive terms, those of many columns first, ties in the order given.
 
     Parameters
     ----------
     sizes
         Number of columns of each term.
+    last
+        Terms that come after all others whatever their size, in this order.
     """
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    blocks = sorted(range(len(sizes)), key=lambda term: -sizes[term])
-    parts = [np.arange(starts[term], starts[term + 1]) for term in blocks]
+    blocks = sorted((term for term in range(len(sizes)) if term not in last), key=lambda term: -sizes[term])
+    parts = [np.arange(starts[term], starts[term + 1]) for term in [*blocks, *last]]
     return np.concatenate([np.empty(0, np.int64), *parts])
 
 
@@ -127,6 +132,10 @@ def dependent_columns(
     ldl_dropping((indptr, indices, data), order, place, parent, tolerance, lower, pivots)
     dependent = np.empty(size, np.bool_)
     dependent[order] = pivots == 0.0
-    for array in (dependent, order, pivots, *lower):
+    relative = np.zeros(size)
+    relative[order] = pivots
+    diagonal = cross_product.diagonal()
+    relative[~dependent] /= diagonal[~dependent]
+    for array in (dependent, relative, order, pivots, *lower):
         array.setflags(write=False)
-    return RankFactor(dependent, tolerance, order, pivots, lower)
+    return RankFactor(dependent, relative, tolerance, order, pivots, lower)
