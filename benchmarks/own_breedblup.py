@@ -60,7 +60,7 @@ def run(pedigree: pl.DataFrame, records: pl.DataFrame, options: bb.EvaluateOptio
         watch.seconds[label] = watch.seconds.get(label, 0.0) + taken
         watch.seconds["tables"] -= taken
     measured = watch.report(
-        records=result.counts["records used"],
+        records=result.counts["records_used"],
         equations=result.counts["equations"],
         nonzeros=result.counts["nonzeros"],
         inverse_nonzeros=inverse_nonzeros,

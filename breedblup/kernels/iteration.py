@@ -116,6 +116,15 @@ def invert_blocks(
     """Fill the inverse of each diagonal block, row by row; return the row of a pivot that is not positive, or -1."""
     for b in range(starts.size - 1):
         first, width = starts[b], starts[b + 1] - starts[b]
+        if width == 1:  # without a matrix of one number for each of 10⁶ equations
+            pivot = 0.0
+            for p in range(indptr[first], indptr[first + 1]):
+                if indices[p] == first:
+                    pivot = data[p]
+            if not pivot > 0.0:
+                return int(first)
+            inverses[places[b]] = 1.0 / pivot
+            continue
         block = np.zeros((width, width))
         for i in range(width):
             for p in range(indptr[first + i], indptr[first + i + 1]):

@@ -85,10 +85,10 @@ def csr_residual(
 ) -> None:
     """Fill b - A x as if computed in twice the precision and rounded once (Ogita, Rump & Oishi 2005, dot2)."""
     for c in numba.prange(chunks.size - 1):
-        for i in range(chunks[c], chunks[c + 1]):
+        for i in range(np.uint64(chunks[c]), np.uint64(chunks[c + 1])):
             total, lost = b[i], 0.0
-            for p in range(indptr[i], indptr[i + 1]):
-                product, error = _product_and_error(-data[p], x[indices[p]])
+            for p in range(np.uint64(indptr[i]), np.uint64(indptr[i + np.uint64(1)])):
+                product, error = _product_and_error(-data[p], x[np.uint64(indices[p])])
                 new = total + product
                 part = new - total
                 lost += (total - (new - part)) + (product - part) + error

@@ -56,7 +56,7 @@ def solve_pcg(
     start
         First x, or the state of an earlier solution, whose rounds count.
     error_bound
-        Upper bound of √(r'A⁻¹r) from x and its true residual; evaluated from about ten tolerances on, and at the end.
+        Upper bound of √(r'A⁻¹r) from x and its true residual; evaluated from about five tolerances on, and at the end.
     monitor
         Told of every round.
 
@@ -127,7 +127,7 @@ class _Iteration:
             raise NumericalError("round 0: the right-hand side is not finite")
         self.q, self.z = np.empty_like(rhs), np.empty_like(rhs)
         self.restarted = False
-        self.bound_at = 10.0 * options.tolerance
+        self.bound_at = 5.0 * options.tolerance
 
     def dot(self, a: _Vector, b: _Vector) -> float:
         """a'b over fixed chunks."""
@@ -258,7 +258,7 @@ class _Iteration:
     def worth_checking(self, record: PcgRound) -> bool:
         """Whether the criterion may be met, once r is the true residual and the bound, if there is one, is known.
 
-        The bound can lie below the estimate: it is tried from ten tolerances on, and again when the estimate has fallen by
+        The bound can lie below the estimate: it is tried from five tolerances on, and again when the estimate has fallen by
         as much as the last bound was too large.
         """
         if self.error_bound is None or self.options.criterion != "error":
