@@ -80,3 +80,8 @@ def test_an_error_without_a_number(monkeypatch, tmp_path):
     monkeypatch.setattr(pl.DataFrame, "write_csv", fail)
     with pytest.raises(OSError, match=r"^no reason$"):
         results.write_tables(tmp_path, {"ebv": pl.DataFrame({"a": [1]})}, "csv")
+
+
+def test_paths_that_the_locale_cannot_spell(tmp_path):
+    manifest.write_manifest(tmp_path / "run.json", {"folder": "/tmp/\udcc3\udcbc"})
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == {"folder": "/tmp/\udcc3\udcbc"}

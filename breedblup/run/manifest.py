@@ -119,7 +119,7 @@ def now() -> str:
 def write_manifest(path: Path, content: Mapping[str, Any]) -> None:
     """Write the record as JSON; numbers that are not finite become null."""
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")  # paths of another locale
 
 
 def _plain(value: Any) -> Any:
