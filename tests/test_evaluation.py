@@ -600,3 +600,16 @@ def test_memory_has_to_be_positive(count: Any) -> None:
 def test_base_of_the_wrong_kind() -> None:
     with pytest.raises(bb.ModelError, match=r"the base is a int; give BaseFounders\(\), BaseBirthYears"):
         bb.rebase(base_evaluation(), 2010)  # type: ignore[arg-type]
+
+
+def test_codes_of_missing_parents_are_those_of_the_pedigree() -> None:
+    """An animal called 0 is one like others where 0 was not declared; a new one called by the declared code is refused."""
+    frame = pl.DataFrame({"id": ["0", "b"], "sire": ["-9", "0"], "dam": ["-9", "-9"]})
+    relationships = {"animal": bb.Pedigree.from_frame(frame, missing_parents=["-9"])}
+    model, given = bb.Model.from_formula("y ~ 1 + (1 | animal)"), bb.VarianceComponents({"animal": 1.0}, residual=1.0)
+    options = bb.EvaluateOptions(unknown_animals="founder")
+    records = pl.DataFrame({"animal": ["0", "b", "c"], "y": [1.0, 2.0, 3.0]})
+    assert bb.evaluate(model, records, given, relationships, options=options).ebv["id"].to_list() == ["0", "b", "c"]
+    records = records.with_columns(animal=pl.col("animal").replace("c", "-9"))
+    with pytest.raises(bb.RecordError, match="records: animal '-9' of the records bears the code of a missing parent"):
+        bb.evaluate(model, records, given, relationships, options=options)

@@ -54,7 +54,9 @@ def test_what_was_asked_for_and_does_not_fit_is_refused() -> None:
 def test_without_an_ordering() -> None:
     chosen = choose_plan(100, 500, None, method="auto", pev="auto", budget=10**9)
     assert (chosen.method, chosen.pev, chosen.factor_nonzeros) == ("pcg", False, None)
-    assert chosen.reasons == ("no factor considered: 100 equations",)
+    assert chosen.reasons == ("no factor considered: 100 equations; pev = 'exact' adds PEV",)
+    asked = choose_plan(100, 500, None, method="pcg", pev="none", budget=10**9)
+    assert asked.reasons == ("no factor considered: PCG asked for",)
 
 
 def test_when_to_order() -> None:

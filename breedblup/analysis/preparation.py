@@ -24,7 +24,7 @@ from breedblup.mme import (
     inverse_variance,
 )
 from breedblup.model import Model
-from breedblup.pedigree import MISSING_PARENTS, Pedigree
+from breedblup.pedigree import Pedigree
 from breedblup.plan import SolvePlan, assembly_bytes, choose_plan, may_analyse, memory_budget, refuse_unless_fits
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
@@ -135,8 +135,7 @@ def _inverses(
         pedigree = given
         notes += given.report.warnings
         if options.unknown_animals == "founder" and column in table.frame.columns:
-            ids = _recorded_ids(model, table, column)
-            new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))
+            new = _new_ids(model, table, column, pedigree)
             if len(new):
                 pedigree = pedigree.with_founders(new)
                 shown = name_some(new.to_list())
@@ -147,17 +146,19 @@ def _inverses(
     return inverses, tuple(notes)
 
 
-def _recorded_ids(model: Model, table: Table, column: str) -> pl.Series:
-    """Ids with a record of the trait, each once; an id that stands for a missing value is refused by the design."""
+def _new_ids(model: Model, table: Table, column: str, pedigree: Pedigree) -> pl.Series:
+    """Ids with a record of the trait that a pedigree lacks, each once; a missing id is left to the design to refuse."""
     measured = pl.Series(~np.isnan(table.numbers(model.traits[0])), dtype=pl.Boolean)
     ids = table.text(column).filter(measured).drop_nulls().unique(maintain_order=True)
-    bearing = ids.filter(ids.str.strip_chars().is_in(MISSING_PARENTS) & ~ids.str.strip_chars().is_in(MISSING_VALUES))
+    new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))
+    new = new.filter(~new.str.strip_chars().is_in(MISSING_VALUES))
+    bearing = new.filter(new.str.strip_chars().is_in(pedigree.missing_parents))
     if len(bearing):
         raise RecordError(
             f"{table.name}: {column} {name_some(bearing.to_list())} of the records bears the code of a missing parent "
             "-> it cannot be added to the pedigree; correct the id"
         )
-    return ids.filter(~ids.str.strip_chars().is_in(["", *MISSING_VALUES]))
+    return new
 
 
 def _assembly_bytes(layout: EquationLayout, design: Design) -> int:

@@ -104,10 +104,6 @@ def build_design(
     used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
     rows = np.flatnonzero(keep)
     fixed_terms = [resolve(term, table, notes) for term in model.fixed]
-    names = [term.name for term in fixed_terms]
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise ModelError(f"the model has {name_some(sorted(repeated))} twice -> remove one of them")
     return Design(
         trait=model.traits[0],
         y=y[keep],

@@ -102,8 +102,8 @@ def _is_covariate(table: Table, column: str, notes: list[str]) -> bool:
     """Whether a bare name of a formula is a covariate: a numeric column, as in lme4; a text file's is judged by its text."""
     series = table.column(column)
     if series.dtype.is_numeric():
-        known = series.drop_nulls()
-        if series.dtype.is_integer() or bool((known.drop_nans() == known.drop_nans().round()).all()):
+        known = series.cast(pl.Float64).drop_nulls().drop_nans()
+        if bool((known == known.round()).all()):
             notes.append(
                 f"{column}: a column of whole numbers, taken as a covariate; write factor({column}) for one effect a value"
             )

@@ -65,10 +65,11 @@ class Constraints:
         said = []
         for what, equations in (("reference levels", self.reference), ("dependent on others", self.dependent)):
             if equations.size:
-                names = [layout.describe(int(e)).split("(", 1)[1][:-1] for e in equations[:10]]
+                names = [layout.name(int(e)) for e in equations[:10]]
                 more = f" and {equations.size - 10} more" if equations.size > 10 else ""
                 said.append(f"fixed effects set to zero, {what}: {', '.join(names)}{more}")
-        covariates = {layout.locate(int(e))[0].name for e in self.dependent if not layout.locate(int(e))[0].classes}
+        terms = (layout.locate(int(e))[0] for e in self.dependent)
+        covariates = {term.name for term in terms if not term.classes}
         if covariates:
             said.append(
                 f"look at {', '.join(sorted(covariates))}: a covariate is among the effects set to zero; it repeats others, or "
@@ -128,7 +129,8 @@ def _centred(values: NDArray[np.float64], terms: list[DesignTerm], *, constant: 
     slot = 0
     for term in terms:
         for _ in term.coefficients if term.basis is not None else ():
-            has_mean = constant if len(term.levels) == 1 else any(term.levels.equals(other.levels) for other in classes)
+            same = (other for other in classes if np.array_equal(term.codes, other.codes))
+            has_mean = constant if len(term.levels) == 1 else any(same)
             column = centred[:, slot]
             means = np.bincount(term.codes, column, len(term.levels)) / np.bincount(
                 term.codes, minlength=len(term.levels)
@@ -146,7 +148,7 @@ def _refuse_nearly_dependent(factor: RankFactor, centred: RankFactor, layout: Eq
     wrong = (factor.relative_pivots < CLEARLY_INDEPENDENT) & (pivots > ROUNDED_ZERO)
     named = [int(e) for e in np.flatnonzero(wrong) if not layout.locate(int(e))[0].classes]
     if named:
-        said = name_some([layout.describe(e).partition(" (")[2][:-1] for e in named])
+        said = name_some(layout.name(e) for e in named)
         least = factor.relative_pivots[named].min()
         raise ModelError(
             f"{said}: a covariate that is nearly a combination of the effects before it ({least:.0e} of its sum of squares is "

@@ -53,11 +53,15 @@ class EquationLayout:
         level, coefficient = divmod(equation - int(self.starts[k]), len(self.terms[k].coefficients))
         return self.terms[k], level, coefficient
 
-    def describe(self, equation: int) -> str:
-        """An equation in words: ``equation 10532 (animal 'UK7')``."""
+    def name(self, equation: int) -> str:
+        """Term and level of an equation: ``animal 'UK7'``."""
         term, level, coefficient = self.locate(equation)
         label = term.label(level, coefficient)
-        return f"equation {equation} ({term.name} {label!r})" if label else f"equation {equation} ({term.name})"
+        return f"{term.name} {label!r}" if label else term.name
+
+    def describe(self, equation: int) -> str:
+        """An equation in words: ``equation 10532 (animal 'UK7')``."""
+        return f"equation {equation} ({self.name(equation)})"
 
     def blocks(self) -> NDArray[np.int64]:
         """Starts of the blocks of equations of one level each, and the end."""

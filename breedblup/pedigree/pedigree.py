@@ -36,6 +36,8 @@ class Pedigree:
         Dates, or years as integers; None where no column said so.
     report
         What was read, warned of and repaired.
+    missing_parents
+        Codes of an unknown parent, which no animal may bear.
     """
 
     ids: pl.Series
@@ -46,6 +48,7 @@ class Pedigree:
     birth: pl.Series | None
     report: PedigreeReport
     name: str = "pedigree"
+    missing_parents: tuple[str, ...] = MISSING_PARENTS
 
     def __post_init__(self) -> None:
         own = np.arange(len(self.ids))
@@ -86,8 +89,19 @@ class Pedigree:
             With every fault that ``rules`` calls an error, and where it stands.
         """
         table: Table = as_table(frame, "pedigree")
-        coded = code_pedigree(table, columns, tuple(missing_parents), rules)
-        return cls(coded.ids, coded.sire, coded.dam, coded.user_order, coded.sex, coded.birth, coded.report, table.name)
+        missing = tuple(missing_parents)
+        coded = code_pedigree(table, columns, missing, rules)
+        return cls(
+            coded.ids,
+            coded.sire,
+            coded.dam,
+            coded.user_order,
+            coded.sex,
+            coded.birth,
+            coded.report,
+            table.name,
+            missing,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from breedblup.errors import PedigreeError, counted, name_some, nearest
 from breedblup.frames import MISSING_VALUES, Table, positions
 from breedblup.pedigree import checks
-from breedblup.pedigree.rules import SHOWN, Finding, Findings, PedigreeReport, PedigreeRules
+from breedblup.pedigree.rules import REPAIR_COLUMNS, SHOWN, Finding, Findings, PedigreeReport, PedigreeRules
 
 MISSING_PARENTS = ("", "0", "NA", ".")
 """Codes of an unknown parent unless others are declared. No animal may bear one."""
@@ -187,7 +187,7 @@ def _settle_conflicts(
         np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int8), "keep one row of each",
     )  # fmt: skip
     if findings.rules.conflicting_duplicate == "error":
-        findings.errors.append(f"{finding.line()} -> {finding.advice}, or set rule {finding.rule} to 'repair'")
+        findings.refuse(finding)
         return rows
     emptied = []
     for group in conflicting.iter_rows(named=True):
@@ -195,7 +195,7 @@ def _settle_conflicts(
             if group[role]:
                 for row in group["row"]:
                     emptied.append((group["id"], role, rows[role][row], finding.rule, table.where(row)))
-    findings.repairs.append(pl.DataFrame(emptied, schema=findings.repair_table().schema, orient="row"))
+    findings.repairs.append(pl.DataFrame(emptied, schema=REPAIR_COLUMNS, orient="row"))
     findings.warnings.append(f"{finding.line()} [what differs set missing]")
     return rows.with_columns(
         pl.when(pl.col("id").is_in(conflicting.filter(pl.col(name))["id"].implode())).then(None).otherwise(pl.col(name))

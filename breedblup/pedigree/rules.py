@@ -113,6 +113,10 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     repairs: list[pl.DataFrame] = field(default_factory=list)
 
+    def refuse(self, finding: Finding) -> None:
+        """Gather a finding that is an error."""
+        self.errors.append(f"{finding.line()} -> {finding.advice}, or set rule {finding.rule} to 'repair'")
+
     def settle(
         self,
         finding: Finding | None,
@@ -125,7 +129,7 @@ class Findings:
             return
         severity: Severity = getattr(self.rules, finding.rule)
         if severity == "error":
-            self.errors.append(f"{finding.line()} -> {finding.advice}, or set rule {finding.rule} to 'repair'")
+            self.refuse(finding)
             return
         if severity == "warn":
             self.warnings.append(finding.line())
