@@ -54,6 +54,12 @@ FIXED = {
     "leg(t, 2)": (term(Call("leg", "t", 2)),),
     "leg(t, degree=2)": (term(Call("leg", "t", 2)),),
     "leg(t, 2, range=(-5, 3.1e2))": (term(Call("leg", "t", 2, (-5.0, 310.0))),),
+    "bspline(t, 3)": (term(Call("bspline", "t", 3)),),
+    "bspline(t, degree=3, knots=100)": (term(Call("bspline", "t", 3, None, (100.0,))),),
+    "bspline(t, 3, knots=(100))": (term(Call("bspline", "t", 3, None, (100.0,))),),
+    "bspline(t, 3, knots=(-1, 2.5), range=(-5, 5))": (term(Call("bspline", "t", 3, (-5.0, 5.0), (-1.0, 2.5))),),
+    "bspline(t, 3, range=(-5, 5), knots=(-1, 2.5))": (term(Call("bspline", "t", 3, (-5.0, 5.0), (-1.0, 2.5))),),
+    "herd:bspline(t, 1)": (term("herd", Call("bspline", "t", 1)),),
     "poly(x, 3)": (term(Call("poly", "x", 3)),),
     "factor(x) + C(x)": (term(Call("factor", "x")),),
     "covariate(x)": (term(Call("covariate", "x")),),
@@ -62,7 +68,7 @@ FIXED = {
     "factor(herd):covariate(age)": (term(Call("factor", "herd"), Call("covariate", "age")),),
     "`herd year` + `a``b`": (term("herd year"), term("a`b")),
     "besætning + 牛群 + herd.year_2": (term("besætning"), term("牛群"), term("herd.year_2")),
-    "leg + ide + range": (term("leg"), term("ide"), term("range")),
+    "leg + vm + knots": (term("leg"), term("vm"), term("knots")),
     "a\n + b\t": (A, B),
 }
 
@@ -110,6 +116,15 @@ RANDOM = {
     "(0 + t | f)": [random(F, effects=(term("t"),), intercept=False)],
     "(x || f)": [random(F, effects=(term("x"),), correlated=False)],
     "(leg(t, 2) | f)": [random(F, effects=(term(Call("leg", "t", 2)),))],
+    "(1 | vm(animal, D))": [random(Group(("animal",), relationship="D"))],
+    "(1 | vm(animal, `my D`))": [random(Group(("animal",), relationship="my D"))],
+    "(1 | vm(a, D)) + (1 | vm(a, E)) + (1 | a)": [
+        random(Group(("a",), relationship="D")),
+        random(Group(("a",), relationship="E")),
+        random(Group(("a",))),
+    ],
+    "(1 | vm(animal, D) + dam)": [random(Group(("animal",), relationship="D"), Group(("dam",)))],
+    "(bspline(t, 2, knots=5) | f)": [random(F, effects=(term(Call("bspline", "t", 2, None, (5.0,))),))],
     "(1 | animal + dam)": [random(Group(("animal",)), Group(("dam",)))],
     "(1 | mm(a, b))": [random(Membership(("a", "b")))],
     "(1 | mm(a, b, weights=w))": [random(Membership(("a", "b"), ("w",)))],
@@ -146,8 +161,13 @@ ERRORS = [
     ("milk ~ (a + b", 14, "expected ')' to close the '(' of column 8, found the end of the formula"),
     ("milk ~ a:(1 | f)", 10, "a random term stands by itself, joined to the others by '+'"),
     ("milk ~ (a + (1 | f))", 13, "a random term stands by itself, joined to the others by '+'"),
-    ("milk ~ lag(x, 2)", 8, "unknown function 'lag'; did you mean 'leg'?; known here are leg(), poly(), factor(), C()"),
+    (
+        "milk ~ lag(x, 2)",
+        8,
+        "unknown function 'lag'; did you mean 'leg'?; known here are leg(), bspline(), poly(), factor(), C()",
+    ),
     ("milk ~ a + ide(x)", 12, "ide() belongs right of the bar of a random term, as in (1 | ide(...))"),
+    ("milk ~ vm(x, D)", 8, "vm() belongs right of the bar of a random term, as in (1 | vm(...))"),
     ("milk ~ leg(2, x)", 12, "expected the column of leg(), found '2'"),
     ("milk ~ leg(x)", 13, "expected ',' and the degree, as in leg(x, 2), found ')'"),
     ("milk ~ poly(x, 0)", 16, "the degree of poly() is a whole number from 1, found '0'"),
@@ -162,6 +182,20 @@ ERRORS = [
     ("milk ~ leg(x, 2, range=(1))", 26, "expected ',' between the limits of the range, found ')'"),
     ("milk ~ leg(x, 2, range=(1, b))", 28, "expected the upper limit of the range, found 'b'"),
     ("milk ~ leg(x, 2, range=(2, 2))", 18, "the range from 2 to 2 is empty"),
+    ("milk ~ leg(x, 2, range=(1, 2), range=(1, 2))", 32, "leg() has 'range=' twice; leave one out"),
+    ("milk ~ leg(x, 2, knots=3)", 18, "leg() has no argument 'knots'"),
+    ("milk ~ bspline(x)", 17, "expected ',' and the degree, as in bspline(x, 2), found ')'"),
+    ("milk ~ bspline(x, 0)", 19, "the degree of bspline() is a whole number from 1, found '0'"),
+    ("milk ~ bspline(x, 3, 5)", 22, "expected 'knots=' or 'range=', found '5'"),
+    ("milk ~ bspline(x, 3, knot=5)", 22, "bspline() has no argument 'knot'; did you mean 'knots'?"),
+    ("milk ~ bspline(x, 3, knots 5)", 28, "expected '=' after knots, found '5'"),
+    ("milk ~ bspline(x, 3, knots=())", 29, "expected a knot, found ')'"),
+    ("milk ~ bspline(x, 3, knots=(1, a))", 32, "expected a knot, found 'a'"),
+    ("milk ~ bspline(x, 3, knots=(1, 2)", 34, "expected ')' to close the '(' of column 15, found the end"),
+    ("milk ~ bspline(x, 3, knots=(1 2))", 31, "expected ')' to close the '(' of column 28, found '2'"),
+    ("milk ~ bspline(x, 3, knots=(2, 2))", 22, "the knots have to ascend, found 2, 2"),
+    ("milk ~ bspline(x, 3, knots=1, knots=2)", 31, "bspline() has 'knots=' twice; leave one out"),
+    ("milk ~ bspline(x, 3, knots=1, range=(2, 1))", 31, "the range from 2 to 1 is empty"),
     ("milk ~ (0 | f)", 11, "nothing on the left of the bar is left to fit; write (1 | factor)"),
     ("milk ~ ( | f)", 10, "expected a term, found '|'"),
     ("milk ~ (a b | f)", 11, "expected '+' or '|', found 'b'"),
@@ -172,7 +206,12 @@ ERRORS = [
     ("milk ~ (1 | ide(a):b)", 19, "ide() is a whole group and cannot be joined by ':'"),
     ("milk ~ (1 | a:ide(b))", 15, "ide() cannot be part of an interaction of groups; write a factor"),
     ("milk ~ (1 | leg(t, 2))", 13, "leg() cannot stand right of the bar; write a factor or ide(factor)"),
-    ("milk ~ (1 | idd(a))", 13, "unknown function 'idd'; did you mean 'ide'?; known here are ide(), mm()"),
+    ("milk ~ (1 | idd(a))", 13, "unknown function 'idd'; did you mean 'ide'?; known here are ide(), vm(), mm()"),
+    ("milk ~ (1 | vm(animal))", 22, "expected ',' and the name of its relationship, as in vm(animal, D), found ')'"),
+    ("milk ~ (1 | vm(a:b, D))", 17, "expected ',' and the name of its relationship, as in vm(animal, D), found ':'"),
+    ("milk ~ (1 | vm(animal, 2))", 24, "expected the name of a relationship, found '2'"),
+    ("milk ~ (1 | vm(2, D))", 16, "expected a factor, found '2'"),
+    ("milk ~ (1 | vm(a, D):b)", 21, "vm() is a whole group and cannot be joined by ':'"),
     ("milk ~ (1 | mm(a, b, weight=w))", 22, "mm() has no argument 'weight'; did you mean 'weights'?"),
     ("milk ~ (1 | mm(a, b, weights=(w, +)))", 34, "expected a column or number as weight, found '+'"),
     ("milk ~ `herd year", 8, "the backtick is not closed; write another one after the name"),
@@ -198,8 +237,10 @@ def test_a_formula_on_several_lines_is_shown_on_one() -> None:
     assert str(caught.value).split("\n")[1:] == ["    milk ~  a + ", "    " + " " * 12 + "^"]
 
 
-@pytest.mark.parametrize(("text", "constant"), [("leg(t, 1)", True), ("a:leg(t, 1)", True), ("poly(t, 1)", False)])
-def test_legendre_terms_carry_a_constant(text: str, constant: bool) -> None:
+@pytest.mark.parametrize(
+    ("text", "constant"), [("leg(t, 1)", True), ("a:leg(t, 1)", True), ("bspline(t, 1)", True), ("poly(t, 1)", False)]
+)
+def test_legendre_terms_and_splines_carry_a_constant(text: str, constant: bool) -> None:
     assert has_constant(parse_formula(f"milk ~ {text}").fixed[0]) is constant
 
 
@@ -211,20 +252,27 @@ def test_any_name_can_be_quoted(name: str) -> None:
 names = st.text(st.sampled_from("ab1_. `:é牛|"), min_size=1, max_size=4)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 limits = st.tuples(numbers, numbers).filter(lambda pair: pair[0] < pair[1])
+knots = st.lists(numbers, max_size=3, unique=True).map(lambda some: tuple(sorted(some)))
 parts = st.one_of(
     st.builds(Column, names),
     st.builds(Call, st.sampled_from(["factor", "covariate"]), names),
     st.builds(Call, st.just("poly"), names, st.integers(1, 9)),
     st.builds(Call, st.just("leg"), names, st.integers(1, 9), st.none() | limits),
+    st.builds(Call, st.just("bspline"), names, st.integers(1, 9), st.none() | limits, knots),
 )
 interactions = st.builds(Interaction, st.lists(parts, min_size=1, max_size=3, unique=True).map(tuple))
 fixed_parts = st.lists(interactions, max_size=4, unique_by=lambda one: frozenset(one.parts)).map(tuple)
 groups = st.builds(Group, st.lists(names, min_size=1, max_size=3, unique=True).map(tuple), st.booleans())
+related = st.builds(Group, names.map(lambda name: (name,)), st.just(False), names)
 members = st.builds(
     Membership, st.lists(names, min_size=1, max_size=3).map(tuple), st.lists(names | numbers, max_size=3).map(tuple)
 )
 random_terms = st.builds(
-    RandomTerm, st.lists(groups | members, min_size=1, max_size=2).map(tuple), st.booleans(), fixed_parts, st.booleans()
+    RandomTerm,
+    st.lists(groups | related | members, min_size=1, max_size=2).map(tuple),
+    st.booleans(),
+    fixed_parts,
+    st.booleans(),
 ).filter(lambda one: one.intercept or bool(one.effects))
 
 
@@ -241,7 +289,7 @@ def test_what_is_printed_parses_back(parsed: ParsedFormula, term: RandomTerm | N
         assert parse_formula(str(whole)) == whole
 
 
-@given(st.text(st.sampled_from("ab1~+-*/:()|,=. `legid"), max_size=30))
+@given(st.text(st.sampled_from("ab1~+-*/:()|,=. `legidvm"), max_size=30))
 def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
     try:
         parsed = parse_formula(text)

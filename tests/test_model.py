@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 import re
 import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from breedblup.errors import ModelError
-from breedblup.model import Basis, ByType, Covariate, Fixed, Model, Random, Residual
+from breedblup.model import (
+    INTERCEPT,
+    LINEAR,
+    Basis,
+    ByType,
+    Coordinate,
+    Covariate,
+    Effect,
+    Fixed,
+    LevelGroup,
+    Levels,
+    Members,
+    Model,
+    Random,
+    Residual,
+)
 
-INTERCEPT = Fixed(())
 LEG4 = Basis("legendre", 4)
 
 FIXED: dict[str, tuple[Fixed | Covariate | ByType, ...]] = {
@@ -36,6 +51,9 @@ FIXED: dict[str, tuple[Fixed | Covariate | ByType, ...]] = {
     "leg(dim, 4)": (Covariate("dim", LEG4),),
     "1 + leg(dim, 4)": (Covariate("dim", LEG4),),
     "herd + leg(dim, 4, range=(4, 310))": (ByType(("herd",)), Covariate("dim", Basis("legendre", 4, 4.0, 310.0))),
+    "bspline(dim, 3, knots=(50, 100), range=(4, 310))": (
+        Covariate("dim", Basis("bspline", 3, 4.0, 310.0, (50.0, 100.0))),
+    ),
     "herd:leg(dim, 4)": (Covariate("dim", LEG4, ("herd",)),),
 }
 
@@ -45,25 +63,216 @@ def test_fixed_part_of_a_formula(right: str) -> None:
     assert Model.from_formula(f"milk ~ {right}") == Model(("milk",), FIXED[right])
 
 
+ANIMAL, DAM = Levels(("animal",)), Levels(("dam",))
+LEG2 = Basis("legendre", 2)
+RANDOM: dict[str, tuple[Random, ...]] = {
+    "(1 | animal)": (Random.of("animal"),),
+    "(1 || animal)": (Random.of("animal"),),
+    "(1 | animal) + (1 | ide(animal))": (Random.of("animal"), Random.of("animal", identity=True)),
+    "(1 | animal) + (1 | vm(animal, D))": (Random.of("animal"), Random.of("animal", relationship="D")),
+    "(1 | herd:year)": (Random.of("herd", "year"),),
+    "(1 | herd/year)": (Random.of("herd"), Random.of("herd", "year")),
+    "(1 | mm(a, b))": (Random((Effect(Members(("a", "b"))),)),),
+    "(1 | mm(a, b, weights=(1, 0.5)))": (Random((Effect(Members(("a", "b"), (1.0, 0.5))),)),),
+    "(1 | mm(a, b, weights=w))": (Random((Effect(Members(("a", "b"), ("w", "w"))),)),),
+    "(1 | animal + dam)": (Random((Effect(ANIMAL), Effect(DAM))),),
+    "(1 || animal + dam)": (Random((Effect(ANIMAL), Effect(DAM)), correlated=False),),
+    "(1 + t | animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t"))),),
+    "(t | animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t"))),),
+    "(covariate(t) | animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t"))),),
+    "(t || animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t")), correlated=False),),
+    "(0 + t || animal)": (Random((Effect(ANIMAL, "t"),)),),
+    "(0 + c1 + c2 | animal)": (Random((Effect(ANIMAL, "c1"), Effect(ANIMAL, "c2"))),),
+    "(leg(t, 2) | animal)": (Random((Effect(ANIMAL, "t", LEG2),)),),
+    "(1 + leg(t, 2) | animal)": (Random((Effect(ANIMAL, "t", LEG2),)),),
+    "(0 + leg(t, 2) || animal)": (Random((Effect(ANIMAL, "t", LEG2),), correlated=False),),
+    "(x + bspline(t, 2, knots=5) | animal)": (
+        Random((Effect(ANIMAL, "x"), Effect(ANIMAL, "t", Basis("bspline", 2, knots=(5.0,))))),
+    ),
+    "(1 + t | animal + dam)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t"), Effect(DAM), Effect(DAM, "t"))),),
+    "(leg(t, 2) | animal + dam)": (Random((Effect(ANIMAL, "t", LEG2), Effect(DAM, "t", LEG2))),),
+    "(1 | animal + mm(p1, p2))": (Random((Effect(ANIMAL), Effect(Members(("p1", "p2"))))),),
+}
+
+
+@pytest.mark.parametrize("right", RANDOM)
+def test_random_part_of_a_formula(right: str) -> None:
+    model = Model.from_formula(f"milk ~ {right}")
+    assert model == Model(("milk",), (INTERCEPT,), RANDOM[right])
+    assert Model.from_formula(f"milk ~ 0 + {right}") == Model(("milk",), (), RANDOM[right])
+    assert Model.from_formula(model.formulas) == model
+
+
 @pytest.mark.parametrize(
-    ("right", "random"),
+    ("right", "keys"),
     [
-        ("(1 | animal)", (Random(("animal",)),)),
-        ("(1 || animal)", (Random(("animal",)),)),
-        ("(1 | animal) + (1 | ide(animal))", (Random(("animal",)), Random(("animal",), identity=True))),
-        ("(1 | herd:year)", (Random(("herd", "year")),)),
-        ("(1 | herd/year)", (Random(("herd",)), Random(("herd", "year")))),
+        ("(1 | animal) + (1 | ide(animal))", ("animal", "ide(animal)")),
+        ("(1 | animal) + (0 + t | animal)", ("1 | animal", "0 + t | animal")),
+        ("(1 + t || a) + (x | a) + (1 | b)", ("1 + t || a", "1 + x | a", "b")),
+        (
+            "(leg(t, 2, range=(0, 1)) | a) + (leg(t, 2) | a)",
+            ("leg(t, 2, range=(0, 1)) | a", "leg(t, 2) | a"),
+        ),
+        ("(1 | a:b) + (0 + t | b:a)", ("1 | a:b", "0 + t | a:b")),
+        ("(1 | mm(a, b, weights=(1, w)) + c) + (1 | vm(a, D))", ("mm(a, b, weights=(1, w)) + c", "vm(a, D)")),
+        ("(1 | `my animal`)", ("my animal",)),
+        ("(1 | a:b) + (1 | `a:b`)", ("1 | a:b", "1 | `a:b`")),
     ],
 )
-def test_random_part_of_a_formula(right: str, random: tuple[Random, ...]) -> None:
-    assert Model.from_formula(f"milk ~ {right}") == Model(("milk",), (INTERCEPT,), random)
-    assert Model.from_formula(f"milk ~ 0 + {right}") == Model(("milk",), (), random)
+def test_keys_are_the_text_right_of_the_bar_or_between_the_parentheses(right: str, keys: tuple[str, ...]) -> None:
+    assert Model.from_formula(f"y ~ {right}").keys == keys
+
+
+@pytest.mark.parametrize(
+    ("formula", "key", "rows"),
+    [
+        ("y ~ (1 | animal)", "animal", ["direct y"]),
+        (
+            "(y, z) ~ (1 | animal + dam)",
+            "animal + dam",
+            ["direct y", "direct z", "maternal y", "maternal z"],
+        ),
+        ("(y, z) ~ (1 + t | animal)", "animal", ["intercept y", "intercept z", "t y", "t z"]),
+        (
+            "y ~ (leg(t, 1) | animal + dam)",
+            "animal + dam",
+            ["direct 0 y", "direct 1 y", "maternal 0 y", "maternal 1 y"],
+        ),
+        ("y ~ (1 | animal + mm(p1, p2))", "animal + mm(p1, p2)", ["direct y", "associative y"]),
+        (["y ~ (1 | animal + dam)", "z ~ (1 | animal)"], "animal + dam", ["direct y", "direct z", "maternal y"]),
+        (["y ~ (1 | animal)", "z ~ (1 | animal + dam)"], "animal + dam", ["direct y", "direct z", "maternal z"]),
+    ],
+)
+def test_rows_of_a_covariance_matrix(formula: Any, key: str, rows: list[str]) -> None:
+    assert [str(row) for row in Model.from_formula(formula).coordinates(key)] == rows
+
+
+def test_coordinates_of_an_unknown_term() -> None:
+    model = Model.from_formula("y ~ (1 | animal)")
+    assert model.coordinates("animal") == (Coordinate("direct", "y"),)
+    message = "the model has no random term 'anmal'; did you mean 'animal'? (it has 'animal')"
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        model.coordinates("anmal")
+    with pytest.raises(ModelError, match=re.escape("the model has no random term 'a' (it has none)")):
+        Model.from_formula("y ~ 1").coordinates("a")
+
+
+AB = ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("texts", "fixed", "random"),
+    [
+        (("a ~ x", "b ~ x"), (INTERCEPT, ByType(("x",))), ()),
+        (
+            ("a ~ x + y", "b ~ 0 + y + z"),
+            (
+                Fixed((), ("a",)),
+                ByType(("x",), ("a",)),
+                ByType(("y",)),
+                ByType(("z",), ("b",)),
+            ),
+            (),
+        ),
+        (("a ~ 0 + x:y", "b ~ 1 + y:x"), (Fixed((), ("b",)), ByType(("x", "y"))), ()),
+        (
+            ("a ~ leg(t, 4)", "b ~ leg(t, 2)"),
+            (Covariate("t", LEG4, traits=("a",)), Covariate("t", LEG2, traits=("b",))),
+            (),
+        ),
+        (
+            ("a ~ 0 + factor(x)", "b ~ 0 + covariate(x)"),
+            (Fixed(("x",), ("a",)), Covariate("x", traits=("b",))),
+            (),
+        ),
+        (
+            ("a ~ (1 | animal + dam) + (1 | ide(dam))", "b ~ (1 | animal) + (1 | pen)"),
+            (INTERCEPT,),
+            (
+                Random((Effect(ANIMAL), Effect(DAM, traits=("a",)))),
+                Random((Effect(Levels(("dam",), identity=True), traits=("a",)),)),
+                Random((Effect(Levels(("pen",)), traits=("b",)),)),
+            ),
+        ),
+        (
+            ("a ~ (1 | f) + (0 + x | f)", "b ~ (1 | f)"),
+            (INTERCEPT,),
+            (Random.of("f"), Random((Effect(Levels(("f",)), "x", traits=("a",)),))),
+        ),
+        (
+            ("a ~ (1 | f:g)", "b ~ (t | g:f)"),
+            (INTERCEPT,),
+            (Random((Effect(Levels(("f", "g"))), Effect(Levels(("f", "g")), "t", traits=("b",)))),),
+        ),
+        (
+            ("a ~ (1 || f)", "b ~ (0 + t || f)"),
+            (INTERCEPT,),
+            (
+                Random(
+                    (Effect(Levels(("f",)), traits=("a",)), Effect(Levels(("f",)), "t", traits=("b",))),
+                    correlated=False,
+                ),
+            ),
+        ),
+    ],
+)
+def test_a_list_of_formulas(texts: tuple[str, ...], fixed: Any, random: Any) -> None:
+    model = Model.from_formula(list(texts))
+    assert model == Model(AB, fixed, random)
+    assert model.fixed == fixed
+    assert model.random == random
+    assert Model.from_formula(model.formulas) == model
+    assert Model.from_dict(model.to_dict()) == model
+
+
+def test_equal_formulas_are_one() -> None:
+    assert Model.from_formula(["a ~ x + (1 | f)", "b ~ x + (1 | f)"]) == Model.from_formula("(a, b) ~ x + (1 | f)")
+    assert Model.from_formula(["(a, b) ~ x"]) == Model.from_formula("(a, b) ~ x")
+    assert Model.from_formula(["a ~ x", "b ~ x"]).formula == "(a, b) ~ x"
+
+
+def test_formulas_of_traits_are_joined_to_be_shown() -> None:
+    model = Model.from_formula(("a ~ 1 + (1 | f)", "b ~ x"))
+    assert model.formulas == ("a ~ 1 + (1 | f)", "b ~ x")
+    assert str(model) == model.formula == "a ~ 1 + (1 | f); b ~ x"
+
+
+def test_terms_are_put_in_the_order_of_formulas() -> None:
+    model = Model(
+        AB,
+        (Fixed(("z",), ("b",)), Fixed(("x",), ("b", "a")), Fixed((), ("a",)), Fixed(("z",), ("a",)), Fixed((), ("b",))),
+        (
+            Random((Effect(Levels(("g",)), traits=("b",)),)),
+            Random((Effect(Levels(("f",)), "t"), Effect(Levels(("f",)), traits=AB))),
+        ),
+    )
+    assert model.fixed == (INTERCEPT, Fixed(("x",)), Fixed(("z",)))
+    assert model.random == (
+        Random((Effect(Levels(("f",))), Effect(Levels(("f",)), "t"))),
+        Random((Effect(Levels(("g",)), traits=("b",)),)),
+    )
+    assert model.formulas == (
+        "a ~ factor(x) + factor(z) + (1 + t | f)",
+        "b ~ factor(x) + factor(z) + (1 + t | f) + (1 | g)",
+    )
 
 
 def test_weights_are_given_beside_the_formula() -> None:
     model = Model.from_formula("milk ~ 1", weights="w")
     assert model.residual == Residual("w")
     assert model.columns == ("milk", "w")
+
+
+def test_residual_of_a_formula() -> None:
+    model = Model.from_formula("(a, b) ~ 1", weights={"b": "v", "a": "w"}, residual_classes=["herd", "sex"])
+    assert model.residual == Residual((("a", "w"), ("b", "v")), ("herd", "sex"))
+    assert [model.residual.weight_of(trait) for trait in AB] == ["w", "v"]
+    assert model.columns == ("a", "b", "w", "v", "herd", "sex")
+    model = Model.from_formula("(a, b) ~ 1", weights={"b": "v", "a": "v"}, residual_classes="herd")
+    assert model.residual == Residual("v", ("herd",))
+    model = Model.from_formula("(a, b) ~ 1", weights={"b": "v"})
+    assert model.residual == Residual((("b", "v"),))
+    assert model.residual.weight_of("a") is None
 
 
 @pytest.mark.parametrize(
@@ -76,28 +285,45 @@ def test_weights_are_given_beside_the_formula() -> None:
         (Covariate("age", Basis("polynomial", 2)), "poly(age, 2)", ("age",)),
         (Covariate("dim", LEG4, ("herd",)), "herd:leg(dim, 4)", ("herd", "dim")),
         (ByType(("herd", "year")), "herd:year", ("herd", "year")),
-        (Random(("animal",)), "animal", ("animal",)),
-        (Random(("animal",), identity=True), "ide(animal)", ("animal",)),
-        (Random(("herd", "year")), "herd:year", ("herd", "year")),
     ],
 )
-def test_names_and_columns(term: Fixed | Covariate | ByType | Random, name: str, columns: tuple[str, ...]) -> None:
+def test_names_and_columns(term: Fixed | Covariate | ByType, name: str, columns: tuple[str, ...]) -> None:
     assert term.name == name
     assert term.columns == columns
 
 
-def test_the_key_of_a_random_term_is_its_name() -> None:
-    assert Random(("a", "b"), identity=True).key == Random(("a", "b"), identity=True).name == "ide(a:b)"
+@pytest.mark.parametrize(
+    ("term", "key", "columns", "relationship"),
+    [
+        (Random.of("animal"), "animal", ("animal",), "animal"),
+        (Random.of("animal", identity=True), "ide(animal)", ("animal",), None),
+        (Random.of("animal", relationship="D"), "vm(animal, D)", ("animal",), "D"),
+        (Random.of("herd", "year"), "herd:year", ("herd", "year"), None),
+        (Random.of("herd", "year", identity=True), "ide(herd:year)", ("herd", "year"), None),
+        (Random((Effect(ANIMAL, "t", LEG2), Effect(DAM, "t", LEG2))), "animal + dam", ("animal", "t", "dam"), "animal"),
+        (Random((Effect(Members(("a", "b"), (1.0, "w"))),)), "mm(a, b, weights=(1, w))", ("a", "b", "w"), "a"),
+        (Random((Effect(Members(("a", "b"), ("w",))),)), "mm(a, b, weights=w)", ("a", "b", "w", "w"), "a"),
+    ],
+)
+def test_keys_columns_and_relationships(
+    term: Random, key: str, columns: tuple[str, ...], relationship: str | None
+) -> None:
+    assert term.key == key
+    assert term.columns == tuple(dict.fromkeys(columns))
+    assert term.relationship_name == relationship
 
 
 def test_columns_of_a_model_come_once() -> None:
     model = Model.from_formula("milk ~ herd*year + covariate(dim) + (1 | animal) + (1 | ide(animal))", weights="w")
     assert model.columns == ("milk", "herd", "year", "dim", "animal", "w")
+    model = Model.from_formula("a ~ (leg(t, 2) | animal + mm(p1, p2, weights=(1, w)))", residual_classes="herd")
+    assert model.columns == ("a", "animal", "t", "p1", "p2", "w", "herd")
 
 
-@pytest.mark.parametrize(("kind", "size"), [("linear", 1), ("polynomial", 3), ("legendre", 4)])
+@pytest.mark.parametrize(("kind", "size"), [("linear", 1), ("polynomial", 3), ("legendre", 4), ("bspline", 4)])
 def test_size_of_a_basis(kind: Any, size: int) -> None:
     assert Basis(kind, 1 if kind == "linear" else 3).size == size
+    assert Basis("bspline", 3, knots=(1, 2)).size == 6
 
 
 def test_the_intercept_stands_first() -> None:
@@ -106,9 +332,9 @@ def test_the_intercept_stands_first() -> None:
 
 def test_lists_become_tuples_and_limits_floats() -> None:
     assert Fixed(["a", "b"]) == Fixed(("a", "b"))  # type: ignore[arg-type]
-    model = Model(["y"], [INTERCEPT], [Random(["a"])])  # type: ignore[arg-type]
-    assert model == Model(("y",), (INTERCEPT,), (Random(("a",)),))
-    assert hash(model) == hash(Model(("y",), (INTERCEPT,), (Random(("a",)),)))
+    model = Model(["y"], [INTERCEPT], [Random([Effect(Levels(["a"]))])])  # type: ignore[arg-type]
+    assert model == Model(("y",), (INTERCEPT,), (Random.of("a"),))
+    assert hash(model) == hash(Model(("y",), (INTERCEPT,), (Random.of("a"),)))
     assert isinstance(Basis("legendre", 1, 0, 10).lower, float)
 
 
@@ -130,7 +356,15 @@ def test_models_are_frozen_and_can_be_sent_to_another_process() -> None:
         (lambda: Basis("polynomial", 1.5), "the degree of a basis is a whole number from 1, found 1.5"),
         (lambda: Basis("polynomial", True), "the degree of a basis is a whole number from 1, found True"),
         (lambda: Basis("linear", 2), "a linear basis has degree 1, found 2; use 'polynomial' or 'legendre'"),
-        (lambda: Basis("polynomial", 2, 0, 1), "only a Legendre basis has limits, found 0 and 1 (polynomial)"),
+        (
+            lambda: Basis("polynomial", 2, 0, 1),
+            "only a Legendre basis and B-splines have limits, found 0 and 1 (polynomial)",
+        ),
+        (lambda: Basis("legendre", 2, knots=(1,)), "only B-splines have knots, found 1.0 (legendre)"),
+        (lambda: Basis("bspline", 2, knots=3), "the knots of a basis must be a list of numbers, found 3"),
+        (lambda: Basis("bspline", 2, knots=("a",)), "the knots of a basis are finite numbers, found 'a'"),
+        (lambda: Basis("bspline", 2, knots=(2, 2)), "the knots of a basis have to ascend, found 2.0, 2.0"),
+        (lambda: Basis("bspline", 2, 0, 5, (0, 3, 6)), "inner knots lie between 0 and 5, found 0.0, 6.0"),
         (
             lambda: Basis("legendre", 2, 3, 3),
             "the lower limit of a basis must be below the upper one, found 3.0 and 3.0",
@@ -153,22 +387,119 @@ def test_models_are_frozen_and_can_be_sent_to_another_process() -> None:
         (lambda: Covariate("a", within=("a",)), "'a' is both the covariate and a factor of the term 'a:a'"),
         (lambda: Covariate("a", "linear"), "the basis of Covariate must be a Basis, found 'linear'"),
         (lambda: ByType(()), "the columns of ByType are empty; at least 1 must be named"),
-        (lambda: Random(()), "the factors of Random are empty; at least 1 must be named"),
-        (lambda: Random(("a",), 1), "identity of Random is true or false, found 1"),
+        (lambda: Fixed(("a",), ("y", "y")), "the traits of Fixed hold 'y' more than once"),
+        (lambda: Covariate("a", traits="y"), "the traits of Covariate must be a list of names, found 'y'"),
+        (lambda: ByType(("a",), (1,)), "the traits of ByType must be names, found 1"),
+        (lambda: Random.of(), "the factors of a random term are empty; at least 1 must be named"),
+        (lambda: Levels(("a",), 1), "identity of a random term is true or false, found 1"),
+        (lambda: Levels(("a",), relationship=""), "the relationship of a random term hold an empty name"),
+        (
+            lambda: Levels(("a", "b"), relationship="D"),
+            "the relationship 'D' is that of one factor, without identity; found 'a', 'b'",
+        ),
+        (
+            lambda: Levels(("a",), True, "D"),
+            "the relationship 'D' is that of one factor, without identity; found 'a' with identity",
+        ),
+        (lambda: Members(()), "the columns of Members are empty; at least 1 must be named"),
+        (lambda: Members(("a", "a")), "the columns of Members hold 'a' more than once"),
+        (lambda: Members(("a",), "w"), "the weights of Members must be a list of columns or numbers, found 'w'"),
+        (lambda: Members(("a",), (None,)), "the weights of Members are columns or finite numbers, found None"),
+        (lambda: Members(("a",), ("",)), "the weights of Members hold an empty name"),
+        (lambda: Members(("a", "b", "c"), (1, 2)), "mm() of 'a', 'b', 'c' has 2 weights; give one for each, or one"),
+        (lambda: Effect("a"), "the group of an Effect must be Levels or Members, found 'a'"),
+        (lambda: Effect(ANIMAL, "t", "leg"), "the basis of an Effect must be a Basis, found 'leg'"),
+        (lambda: Effect(ANIMAL, basis=LEG2), "the basis 'legendre' of an Effect needs a column"),
+        (
+            lambda: Effect(ANIMAL, "t", Basis("polynomial", 2)),
+            "poly(t, 2) depends on the records in use and cannot be a random regression; write leg() or bspline()",
+        ),
+        (lambda: Effect(ANIMAL, ""), "the column of an Effect hold an empty name"),
+        (lambda: Effect(ANIMAL, traits=("",)), "the traits of an Effect hold an empty name"),
+        (lambda: Random(()), "a random term has no effects; give at least one Effect"),
+        (lambda: Random((ANIMAL,)), "a random term must be Effect, found Levels("),
+        (lambda: Random((Effect(ANIMAL),), 1), "correlated of Random is true or false, found 1"),
         (lambda: Residual(""), "the weights of Residual hold an empty name"),
+        (
+            lambda: Residual(3),
+            "weights are the name of a column, or a column for each of some traits; found 3",
+        ),
+        (lambda: Residual(()), "the traits of weights are empty; at least 1 must be named"),
+        (lambda: Residual({"y": 3}), "the weights of Residual must be names, found 3"),
+        (lambda: Residual(None, "herd"), "the classes of Residual must be a list of names, found 'herd'"),
         (lambda: Model((), (INTERCEPT,)), "the traits of a model are empty; at least 1 must be named"),
         (lambda: Model("y", (INTERCEPT,)), "the traits of a model must be a list of names, found 'y'"),
+        (lambda: Model(("y", "y"), (INTERCEPT,)), "the traits of a model hold 'y' more than once"),
         (
-            lambda: Model(("y", "z"), (INTERCEPT,)),
-            "this version fits one trait, found 'y', 'z'; make a model of each",
+            lambda: Model(("wwt", "pwt"), (Fixed((), ("wwtt",)),)),
+            "the term '(Intercept)': the model has no trait 'wwtt'; did you mean 'wwt'? (it has 'wwt', 'pwt')",
+        ),
+        (
+            lambda: Model(("y",), (INTERCEPT,), (Random((Effect(ANIMAL, traits=("z",)),)),)),
+            "the random term 'animal': the model has no trait 'z' (it has 'y')",
+        ),
+        (
+            lambda: Model(("y",), (INTERCEPT,), (), Residual({"z": "w"})),
+            "the weights: the model has no trait 'z' (it has 'y')",
+        ),
+        (
+            lambda: Model(("y", "z"), (Fixed((), ("y",)),)),
+            "the trait 'z' has no terms; fit at least the intercept, Fixed(())",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(ANIMAL), Effect(ANIMAL, "t"), Effect(DAM))),)),
+            "the random term 'animal + dam' has the effects '1', 't' for 'animal' and '1' for 'dam' (trait 'y'); give "
+            "each group the same effects, or write two terms",
+        ),
+        (
+            lambda: Model(AB, (), (Random((Effect(ANIMAL, traits=("a",)), Effect(DAM))),)),
+            "the random term 'animal + dam' affects 'b' without its first group 'animal'; give the trait an effect of "
+            "that group too, or write two terms",
+        ),
+        (
+            lambda: Model(
+                AB,
+                (INTERCEPT,),
+                (Random((Effect(ANIMAL, traits=("b",)),)), Random((Effect(ANIMAL, "t"),))),
+            ),
+            "the second random term of 'animal' affects 'a' and the one before it does not; put the term of more "
+            "traits first, or give one of them a copy of the column under another name",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(ANIMAL), Effect(ANIMAL))),)),
+            "the random term 'animal' has the same effect twice for 'y'; leave one out",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(Levels(AB)), Effect(Levels(("b", "a"))))),)),
+            "the random term 'a:b + b:a' has the same effect twice for 'y'; leave one out",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(ANIMAL, "t", LEG2), Effect(ANIMAL))),)),
+            "leg(t, 2) of the random term 'animal' has a constant of its own; leave the effect without a column out",
+        ),
+        (
+            lambda: Model(
+                ("y",), (), (Random((Effect(ANIMAL, "t", LEG2), Effect(ANIMAL, "t", Basis("legendre", 2, 0, 1)))),)
+            ),
+            "two effects of the random term 'animal' are called 'leg(t, 2) 0 y'; leave one out, or give it a copy",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(ANIMAL), Effect(Levels(("dam",), identity=True)))),)),
+            "the groups of the random term 'animal + ide(dam)' share the relationship of the first one; write 'dam' in "
+            "the place of 'ide(dam)'",
+        ),
+        (
+            lambda: Model(("y",), (), (Random((Effect(ANIMAL), Effect(Levels(("dam",), relationship="D")))),)),
+            "the groups of the random term 'animal + vm(dam, D)' share the relationship of the first one; write 'dam' "
+            "in the place of 'vm(dam, D)'",
         ),
         (lambda: Model(("y",), ()), "the model has no terms; fit at least the intercept, Fixed(())"),
         (
             lambda: Model(("y",), INTERCEPT),
-            "the fixed terms must be a list of Fixed or Covariate or ByType, found Fixed(factors=())",
+            "the fixed terms must be a list of Fixed or Covariate or ByType, found Fixed(factors=(), traits=())",
         ),
         (
-            lambda: Model(("y",), (Random(("a",)),)),
+            lambda: Model(("y",), (Random.of("a"),)),
             "a fixed term must be Fixed or Covariate or ByType, found Random(",
         ),
         (lambda: Model(("y",), (INTERCEPT,), ("a",)), "a random term must be Random, found 'a'"),
@@ -182,8 +513,24 @@ def test_models_are_frozen_and_can_be_sent_to_another_process() -> None:
             "the trait 'y' stands also among the terms or weights",
         ),
         (
+            lambda: Model(("y",), (INTERCEPT,), (), Residual(None, ("y",))),
+            "the trait 'y' stands also among the terms or weights",
+        ),
+        (
+            lambda: Model(("y",), (INTERCEPT,), (Random((Effect(Members(AB, ("y",))),)),)),
+            "the trait 'y' stands also among the terms or weights",
+        ),
+        (
+            lambda: Model(AB, (INTERCEPT, Covariate("b", traits=("a",)))),
+            "the trait 'b' stands also among the terms or weights",
+        ),
+        (
             lambda: Model(("y",), (INTERCEPT, Covariate("t", Basis("legendre", 1)))),
             "leg(t, 1) has a constant of its own; leave the intercept Fixed(()) out",
+        ),
+        (
+            lambda: Model(AB, (Fixed((), ("b",)), Covariate("t", Basis("bspline", 1)))),
+            "bspline(t, 1) has a constant of its own; leave the intercept Fixed(()) out",
         ),
     ],
 )
@@ -200,10 +547,11 @@ def test_what_makes_no_model_is_refused(make: Any, message: str) -> None:
         ((Fixed(("a",)), Covariate("a")), (), "a"),
         ((ByType(("a", "b")), Covariate("a", within=("b",))), (), "b:a"),
         ((INTERCEPT, INTERCEPT), (), "(Intercept)"),
-        ((INTERCEPT,), (Random(("a",)), Random(("a",))), "a"),
-        ((INTERCEPT,), (Random(("a", "b"), True), Random(("b", "a"), True)), "ide(b:a)"),
-        ((Fixed(("a",)),), (Random(("a",)),), "a"),
-        ((Fixed(("b", "a")),), (Random(("b:a",)),), "b:a"),
+        ((INTERCEPT,), (Random.of("a"), Random.of("a")), "1 | a"),
+        ((INTERCEPT,), (Random.of("a", "b", identity=True), Random.of("b", "a", identity=True)), "1 | ide(a:b)"),
+        ((Fixed(("a",)),), (Random.of("a"),), "a"),
+        ((Fixed(("b", "a")),), (Random.of("b:a"),), "b:a"),
+        ((INTERCEPT,), (Random((Effect(ANIMAL, "t", LEG2),)),) * 2, "leg(t, 2) | animal"),
     ],
 )
 def test_names_are_unique_in_a_model(fixed: Any, random: Any, name: str) -> None:
@@ -214,19 +562,58 @@ def test_names_are_unique_in_a_model(fixed: Any, random: Any, name: str) -> None
         Model(("y",), fixed, random)
 
 
-SCALAR = "this version fits scalar random terms, one effect a level; write (1 | factor), (1 | ide(factor)) or (1 | a:b)"
+def test_names_are_unique_in_each_trait() -> None:
+    model = Model(AB, (Fixed(("x",), ("a",)), Covariate("x", traits=("b",))))
+    assert [term.name for term in model.fixed] == ["x", "x"]
+    model = Model.from_formula(["a ~ x", "b ~ (1 | x)"])
+    assert model.fixed[1].name == model.keys[0] == "x"
+    with pytest.raises(ModelError, match="two terms of the model are called 'x'"):
+        Model(AB, (Fixed(("x",), ("a",)), Covariate("x")))
 
 
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        ("(wwt, pwt) ~ sex", "this version fits one trait, found 'wwt', 'pwt'; make a model of each"),
-        ("y ~ (1 + t | f)", f"(1 + t | f): {SCALAR}"),
-        ("y ~ (0 + t | f)", f"(0 + t | f): {SCALAR}"),
-        ("y ~ (t || f)", f"(1 + t || f): {SCALAR}"),
-        ("y ~ (leg(t, 2) | f)", f"(leg(t, 2) | f): {SCALAR}"),
-        ("y ~ (1 | animal + dam)", f"(1 | animal + dam): {SCALAR}"),
-        ("y ~ (1 | mm(a, b, weights=(1, 0.5)))", f"(1 | mm(a, b, weights=(1, 0.5))): {SCALAR}"),
+        ([], "the list of formulas is empty; write one for each trait"),
+        (3, "a formula is a text, or a list of texts, one for each trait; found 3"),
+        (["a ~ 1", 3], "a formula is a text, or a list of texts, one for each trait; found ['a ~ 1', 3]"),
+        (
+            ["a ~ 1", "(b, c) ~ 1"],
+            "formula 2 of 2 has the responses 'b', 'c'; in a list each formula has one response",
+        ),
+        (
+            ["a ~ 1", "b ~ 1", "a ~ x"],
+            "the formulas 1 and 3 both have the response 'a'; write one formula for each trait",
+        ),
+        ("(a, a) ~ 1", "the traits of a model hold 'a' more than once"),
+        (
+            ["a ~ (t | f)", "b ~ (t || f)"],
+            "the random term 'f' has '|' for 'a' and '||' for 'b'; write the same bar in each formula",
+        ),
+        (
+            ["a ~ (t || f)", "b ~ (t | f)"],
+            "the random term 'f' has '||' for 'a' and '|' for 'b'; write the same bar in each formula",
+        ),
+        (
+            "y ~ (1 + factor(sex) | f)",
+            "(1 + factor(sex) | f): factor(sex) cannot stand left of the bar; make a column of 0 and 1 for each class",
+        ),
+        (
+            "y ~ (1 + a:b | f)",
+            "(1 + a:b | f): a:b cannot stand left of the bar; make the product a column of the records, or nest the",
+        ),
+        ("y ~ (poly(t, 2) | f)", "poly(t, 2) depends on the records in use and cannot be a random regression"),
+        ("y ~ (t + covariate(t) | f)", "the random term 'f' has the same effect twice for 'y'; leave one out"),
+        ("y ~ (1 | f + f)", "the random term 'f' has the same effect twice for 'y'"),
+        (
+            "y ~ (t | f) + (t || f)",
+            "the random terms '1 + t | f' and '1 + t || f' have the same effects for 'y'; leave one out, or give it a copy of the column",
+        ),
+        ("y ~ (t | f) + (covariate(t) | f)", "two terms of the model are called '1 + t | f'"),
+        (
+            "y ~ bspline(t, 2, knots=(1, 7), range=(0, 5))",
+            "inner knots lie between 0 and 5, found 7.0",
+        ),
         (
             "y ~ covariate(a):poly(b, 2)",
             "covariate(a):poly(b, 2): a term can hold one covariate; make their product a column of the records",
@@ -238,7 +625,7 @@ SCALAR = "this version fits scalar random terms, one effect a level; write (1 | 
         ("y ~ a + factor(a)", "two terms of the model are called 'a'"),
     ],
 )
-def test_formulas_that_are_no_model_of_this_version(formula: str, message: str) -> None:
+def test_formulas_that_are_no_model(formula: Any, message: str) -> None:
     with pytest.raises(ModelError, match=f"^{re.escape(message)}"):
         Model.from_formula(formula)
 
@@ -254,6 +641,13 @@ def test_formulas_that_are_no_model_of_this_version(formula: str, message: str) 
         (
             "`fat %` ~ leg(dim,2,range=(4,310)) + (1 | ide(animal))",
             "`fat %` ~ leg(dim, 2, range=(4, 310)) + (1 | ide(animal))",
+        ),
+        ("y ~ (covariate(t)||f) + (t+1|g)", "y ~ 1 + (1 + t || f) + (1 + t | g)"),
+        ("y ~ 0 + (1 + leg(t, 2) | vm(f, D) + g)", "y ~ 0 + (leg(t, 2) | vm(f, D) + g)"),
+        (
+            "(y, `z z`) ~ bspline(t,2,range=(0,5),knots=(1,2)) + (bspline(t, 2, knots=1)|mm(a, b, weights=(1,`w w`)))",
+            "(y, `z z`) ~ bspline(t, 2, knots=(1, 2), range=(0, 5)) "
+            "+ (bspline(t, 2, knots=1) | mm(a, b, weights=(1, `w w`)))",
         ),
     ],
 )
@@ -274,9 +668,57 @@ def test_repr() -> None:
         "            sex             classes",
         "            age             regression",
         "            sex:poly(x, 2)  orthogonal polynomials of degree 1 to 2, within sex",
-        "  random    animal          K given or identity",
+        "  random    animal          K of 'animal' where given, else identity",
         "            ide(animal)     identity",
         "  residual  R/w",
+        "  equation  milk = intercept + herd + sex + age + sex:poly(x, 2) + animal + ide(animal) + residual",
+    ]
+
+
+def test_repr_of_several_traits() -> None:
+    model = Model.from_formula(
+        [
+            "wwt ~ sex + herd:year + (1 | animal + dam) + (1 | ide(dam))",
+            "pwt ~ sex + bspline(age, 2, knots=(50, 90), range=(1, 99)) + (1 + age | animal)",
+        ],
+        weights={"pwt": "n"},
+        residual_classes=["herd", "sex"],
+    )
+    assert repr(model).splitlines() == [
+        "Model",
+        "  trait     wwt",
+        "            pwt",
+        "  fixed     (Intercept)      for wwt",
+        "            sex              classes or regression, by the type of the column",
+        "            herd:year        classes or regression, by the type of the column; for wwt",
+        "            bspline(age, 2)  B-splines of degree 2 on 1 to 99, inner knots 50, 90; for pwt",
+        "  random    animal + dam     K of 'animal' where given, else identity",
+        "                             covariance matrix 4 x 4: direct intercept wwt, direct intercept pwt, direct age pwt, maternal wwt",
+        "            ide(dam)         identity",
+        "  residual  R/w              covariance matrix 2 x 2: wwt, pwt",
+        "                             w: n for pwt",
+        "                             one for each class of herd:sex",
+        "  equation  wwt = intercept + sex + herd:year + animal (direct) + dam (maternal) + ide(dam) + residual",
+        "            pwt = sex + bspline(age, 2) + animal (direct) + animal:age (direct) + residual",
+    ]
+
+
+def test_repr_of_random_regressions() -> None:
+    model = Model.from_formula(
+        "y ~ 0 + (leg(t, 1, range=(5, 305)) || animal) + (1 | vm(animal, D)) + (1 | animal + mm(p, q)) + (1 | a:b)"
+    )
+    assert repr(model).splitlines() == [
+        "Model",
+        "  trait     y",
+        "  random    animal             K of 'animal' where given, else identity",
+        "                               leg(t, 1): normalised Legendre polynomials of degree 0 to 1 on 5 to 305",
+        "                               covariance matrix, effects uncorrelated 2 x 2: 0 y, 1 y",
+        "            vm(animal, D)      K of 'D'",
+        "            animal + mm(p, q)  K of 'animal' where given, else identity",
+        "                               covariance matrix 2 x 2: direct y, associative y",
+        "            a:b                identity",
+        "  residual  R",
+        "  equation  y = animal:leg(t, 1) + vm(animal, D) + animal (direct) + mm(p, q) (associative) + a:b + residual",
     ]
 
 
@@ -309,6 +751,46 @@ def test_to_dict_is_what_toml_holds() -> None:
     assert model.to_dict() == plain
 
 
+def test_to_dict_of_several_traits() -> None:
+    text = """
+        traits = ["a", "b"]
+        fixed = [
+            {factors = []},
+            {factors = ["sex"], traits = ["a"]},
+            {columns = ["herd"], traits = ["b"]},
+            {covariate = "age", traits = ["b"]},
+            {covariate = "t", basis = "polynomial", degree = 2, within = ["sex"]},
+        ]
+        random = [
+            {factors = ["animal"], relationship = "D"},
+            {effects = [{factors = ["animal"]}, {factors = ["dam"], traits = ["a"]}]},
+            {effects = [{factors = ["pe"], identity = true, traits = ["b"]}]},
+            {effects = [{members = ["p", "q"], weights = [1.0, "w"], covariate = "t"}, {members = ["r"], covariate = "t"}]},
+            {effects = [
+                {factors = ["c"], covariate = "t", basis = "bspline", degree = 2, lower = 0.0, upper = 9.0, knots = [4.0]},
+            ], correlated = false},
+        ]
+        residual = {weights = {a = "w"}, classes = ["herd"]}
+    """
+    plain = tomllib.loads(text)
+    model = Model.from_dict(plain)
+    pe = "(1 | ide(pe)) + "
+    mm = "(0 + t | mm(p, q, weights=(1, w)) + mm(r)) + (bspline(t, 2, knots=4, range=(0, 9)) || c)"
+    assert model == Model.from_formula(
+        [
+            f"a ~ factor(sex) + sex:poly(t, 2) + (1 | vm(animal, D)) + (1 | animal + dam) + {mm}",
+            f"b ~ herd + covariate(age) + sex:poly(t, 2) + (1 | vm(animal, D)) + (1 | animal) + {pe}{mm}",
+        ],
+        weights={"a": "w"},
+        residual_classes="herd",
+    )
+    assert Model.from_dict(model.to_dict()) == model
+    ordered = model.to_dict()
+    for part in ("fixed", "random"):
+        assert sorted(map(str, ordered.pop(part))) == sorted(map(str, plain.pop(part)))
+    assert ordered == plain
+
+
 ONE = {"traits": ["y"], "fixed": [{"factors": []}]}
 
 
@@ -329,10 +811,41 @@ ONE = {"traits": ["y"], "fixed": [{"factors": []}]}
         ),
         (
             ONE | {"fixed": [{"factors": ["a"], "degree": 2}]},
-            "fixed term with 'factors': unknown key 'degree'; known are 'factors'",
+            "fixed term with 'factors': unknown key 'degree'; known are 'factors', 'traits'",
         ),
         (ONE | {"fixed": [{"covariate": 3}]}, "the column of Covariate must be names, found 3"),
-        (ONE | {"random": [{"identity": True}]}, "random term: the key 'factors' is missing"),
+        (
+            ONE | {"random": [{"identity": True}]},
+            "a random term has one of 'factors' and 'effects', found 'identity'",
+        ),
+        (ONE | {"random": ["a"]}, "random term: expected a table, found 'a'"),
+        (
+            ONE | {"random": [{"factor": ["a"]}]},
+            "random term: unknown key 'factor'; did you mean 'factors'?; known are 'effects', 'factors'",
+        ),
+        (
+            ONE | {"random": [{"factors": ["a"], "effects": []}]},
+            "random term with 'effects': unknown key 'factors'; known are 'effects', 'correlated'",
+        ),
+        (ONE | {"random": [{"effects": []}]}, "a random term has no effects; give at least one Effect"),
+        (ONE | {"random": [{"effects": 3}]}, "effects of a random term: expected a list of tables, found 3"),
+        (ONE | {"random": [{"effects": ["a"]}]}, "effect of a random term: expected a table, found 'a'"),
+        (
+            ONE | {"random": [{"effects": [{"group": "a"}]}]},
+            "effect of a random term: unknown key 'group'; known are 'factors', 'identity'",
+        ),
+        (
+            ONE | {"random": [{"effects": [{}]}]},
+            "an effect of a random term has one of 'factors' and 'members', found nothing",
+        ),
+        (
+            ONE | {"random": [{"effects": [{"factors": ["a"], "degree": 2}]}]},
+            "effect with 'factors' and no 'covariate': unknown key 'degree'",
+        ),
+        (
+            ONE | {"random": [{"effects": [{"members": ["a"], "identity": True, "covariate": "t"}]}]},
+            "effect with 'members' and a 'covariate': unknown key 'identity'",
+        ),
         (ONE | {"random": {"factors": ["a"]}}, "random: expected a list of tables, found {'factors': ['a']}"),
         (ONE | {"residual": {"weight": "w"}}, "residual: unknown key 'weight'; did you mean 'weights'?"),
     ],
@@ -345,33 +858,110 @@ def test_from_dict_refuses_what_is_no_model(plain: Any, message: str) -> None:
 names = st.text(st.sampled_from("abcd1_. `:é牛"), min_size=1, max_size=3).filter(lambda name: bool(name.strip()))
 name_lists = st.lists(names, min_size=1, max_size=3, unique=True).map(tuple)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-bases = st.one_of(
-    st.just(Basis("linear")),
-    st.builds(Basis, st.just("polynomial"), st.integers(1, 9)),
-    st.builds(Basis, st.just("legendre"), st.integers(1, 9)),
-    st.tuples(st.integers(1, 9), numbers, numbers)
-    .filter(lambda given: given[1] < given[2])
-    .map(lambda given: Basis("legendre", *given)),
+limits = st.tuples(numbers, numbers).filter(lambda pair: pair[0] < pair[1])
+degrees = st.integers(1, 9)
+knots = st.lists(numbers, max_size=3, unique=True).map(lambda some: tuple(sorted(some)))
+curves = st.one_of(
+    st.builds(Basis, st.just("legendre"), degrees),
+    st.builds(Basis, st.just("bspline"), degrees, knots=knots),
+    st.tuples(degrees, limits).map(lambda given: Basis("legendre", given[0], *given[1])),
+    st.tuples(degrees, limits, st.lists(st.floats(0.01, 0.99), max_size=2, unique=True)).map(
+        lambda given: Basis("bspline", given[0], 0.0, 1.0, tuple(sorted(given[2])))
+    ),
 )
-covariates = st.builds(lambda columns, basis: Covariate(columns[0], basis, columns[1:]), name_lists, bases)
-fixed_terms = st.one_of(st.builds(Fixed, name_lists), st.builds(ByType, name_lists), covariates)
-drafts = st.tuples(
-    st.booleans(),
-    st.lists(fixed_terms, max_size=4),
-    st.lists(st.builds(Random, name_lists, st.booleans()), max_size=3),
-    st.none() | names,
+bases = st.just(LINEAR) | st.builds(Basis, st.just("polynomial"), degrees) | curves
+TRAITS = ("milk", "fat %", "protein")
+some_traits = st.lists(st.sampled_from(TRAITS), max_size=2, unique=True).map(tuple)
+covariates = st.builds(
+    lambda columns, basis, traits: Covariate(columns[0], basis, columns[1:], traits), name_lists, bases, some_traits
+)
+fixed_terms = st.one_of(
+    st.builds(Fixed, name_lists, some_traits), st.builds(ByType, name_lists, some_traits), covariates
+)
+levels = st.one_of(
+    st.builds(Levels, name_lists, st.booleans()),
+    st.builds(lambda name, relationship: Levels((name,), relationship=relationship), names, names),
+)
+members = st.tuples(name_lists, st.lists(names | numbers, max_size=3)).map(
+    lambda given: Members(given[0], given[1][: len(given[0])] if len(given[1]) >= len(given[0]) else ())
+)
+regressors = st.lists(
+    st.just((None, LINEAR)) | st.tuples(names, st.just(LINEAR) | curves), min_size=1, max_size=3, unique=True
 )
 
 
-@given(drafts)
-def test_round_trips(draft: tuple[bool, list[Any], list[Random], str | None]) -> None:
-    intercept, fixed, random, weights = draft
-    legendre = any(isinstance(term, Covariate) and term.basis.kind == "legendre" for term in fixed)
-    first = [INTERCEPT] if intercept and not legendre else []
+@st.composite
+def random_terms(draw: st.DrawFn) -> Random:
+    """Each trait has some of the groups, the first one among them, and some regressors for all of its groups."""
+    first = draw(levels | members)
+    others: list[LevelGroup] = [
+        group for group in draw(st.lists(st.builds(Levels, name_lists) | members, max_size=2)) if group != first
+    ]
+    groups = [first, *dict.fromkeys(others)]
+    columns = draw(regressors)
+    affected: dict[tuple[LevelGroup, Any], list[str]] = {}
+    for trait in draw(st.just(TRAITS) | some_traits) or TRAITS:
+        number = draw(st.integers(1, len(groups)))
+        width = draw(st.integers(1, len(columns)))
+        for group in groups[:number]:
+            for column in columns[:width]:
+                affected.setdefault((group, column), []).append(trait)
+    effects = [Effect(group, *column, traits=tuple(traits)) for (group, column), traits in affected.items()]
+    return Random(tuple(effects), draw(st.booleans()))
+
+
+residuals = st.builds(
+    Residual,
+    st.none() | names | st.dictionaries(st.sampled_from(TRAITS), names, min_size=1).map(lambda d: tuple(d.items())),
+    st.lists(names, max_size=2, unique=True).map(tuple),
+)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> Model:
+    """Models of one or three traits; drafts that make none are thrown away."""
+    fixed = draw(st.lists(fixed_terms, max_size=3))
+    curved = [term for term in fixed if isinstance(term, Covariate) and term.basis.has_constant]
+    first = [Fixed((), draw(some_traits))] if not curved else []
+    random = draw(st.lists(random_terms(), max_size=2))
     try:
-        model = Model(("milk yield",), (*first, *fixed), tuple(random), Residual(weights))
+        return Model(TRAITS, (*first, *fixed), tuple(random), draw(residuals))
     except ModelError:
         assume(False)
-    assert Model.from_formula(model.formula, weights=weights) == model
-    assert Model.from_formula(str(model), weights=weights).formula == model.formula
-    assert Model.from_dict(model.to_dict()) == model
+        raise
+
+
+def toml(value: object) -> str:
+    """A value as TOML writes it; text as JSON does, which TOML reads."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(one) for one in value) + "]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@given(models())
+def test_round_trips(model: Model) -> None:
+    weights, classes = model.residual.weights, model.residual.classes
+    options: Any = {"weights": dict(weights) if isinstance(weights, tuple) else weights, "residual_classes": classes}
+    again = Model.from_formula(model.formulas, **options)
+    assert again == model
+    assert again.formulas == model.formulas
+    assert again.keys == model.keys
+    text = "\n".join(f"{key} = {toml(value)}" for key, value in model.to_dict().items())
+    assert Model.from_dict(tomllib.loads(text)) == model
+    assert len(repr(model).splitlines()) > len(TRAITS)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow], deadline=None)
+@given(models(), st.randoms())
+def test_a_model_is_the_same_in_another_order_of_traits_of_its_terms(model: Model, shuffle: Any) -> None:
+    """Splitting terms into one for each trait, in any order of the traits, changes nothing."""
+    split = [
+        dataclasses.replace(term, traits=(trait,))
+        for term in model.fixed
+        for trait in shuffle.sample(TRAITS, 3)
+        if trait in (term.traits or TRAITS)
+    ]
+    assert Model(model.traits, tuple(split), model.random, model.residual) == model

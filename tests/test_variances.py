@@ -87,6 +87,63 @@ def test_a_singular_genetic_matrix_is_a_value(singular: Any) -> None:
     assert np.array_equal(VarianceComponents({"animal": singular}, 1)["animal"], singular)
 
 
+CLASSES = VarianceComponents({"animal": 20.0}, residual={"H1": 28.0, "H2": 35})
+
+
+def test_residual_classes_are_read_back() -> None:
+    assert CLASSES.residual == {"H1": 28.0, "H2": 35.0}
+    assert CLASSES.residual_classes == ("H1", "H2")
+    assert CLASSES.residual_matrix("H2").tolist() == [[35.0]]
+    matrices = VarianceComponents({}, residual={"a": [[2, 1], [1, 2]], "b": [[3, 0], [0, 4]]})
+    assert matrices.residual_matrix("b").tolist() == [[3.0, 0.0], [0.0, 4.0]]
+    assert np.array_equal(matrices.residual["a"], [[2, 1], [1, 2]])  # type: ignore[index, call-overload]
+    assert REPEATABILITY.residual_classes == ()
+    again = pickle.loads(pickle.dumps(CLASSES))
+    assert again == CLASSES
+    assert hash(again) == hash(CLASSES)
+    assert not again.residual_matrix("H1").flags.writeable
+
+
+def test_equality_with_residual_classes() -> None:
+    swapped = VarianceComponents({"animal": 20.0}, residual={"H2": 35.0, "H1": 28.0})
+    assert swapped == CLASSES
+    assert hash(swapped) == hash(CLASSES)
+    for residual in (28.0, {"H1": 28.0}, {"H1": 28.0, "H3": 35.0}, {"H1": 35.0, "H2": 28.0}):
+        assert VarianceComponents({"animal": 20.0}, residual=residual) != CLASSES
+    assert VarianceComponents({}, residual={"x": 1.0}) != VarianceComponents({}, residual=1.0)
+
+
+def test_a_residual_class_must_be_named_and_known() -> None:
+    with pytest.raises(ModelError, match="the residual has the classes 'H1', 'H2'; name one of them"):
+        CLASSES.residual_matrix()
+    message = "no residual variance is given for the class 'H10'; did you mean 'H1'?; given are 'H1', 'H2'"
+    with pytest.raises(ModelError, match=re.escape(message)):
+        CLASSES.residual_matrix("H10")
+    with pytest.raises(ModelError, match="no residual variance is given for the class 'H1'; given are none"):
+        REPEATABILITY.residual_matrix("H1")
+
+
+@pytest.mark.parametrize(
+    ("residual", "message"),
+    [
+        ({}, "the residual variances of classes are empty; give one for each class"),
+        ({3: 1.0}, "the classes of the residual are named by text, found 3"),
+        ({" ": 1.0}, "the classes of the residual are named by text, found ' '"),
+        ({"a": "1"}, "the variance of the residual class 'a' must be a number or a square matrix, found '1'"),
+        ({"a": 0}, "the variance of the residual class 'a' is 0; it must be positive"),
+        ({"a": 1, "b": -1}, "variance of the residual class 'b' is -1; a variance cannot be negative"),
+        ({"a": [[4, 6], [6, 9]]}, "the matrix of the residual class 'a' is not positive definite: its smallest"),
+        (
+            {"a": 1, "b": [[1, 0], [0, 1]]},
+            "the matrix of the residual class 'a' is 1 x 1, that of 'b' is 2 x 2; each class needs a row for each trait",
+        ),
+    ],
+)
+def test_residual_classes_that_are_refused(residual: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}"):
+        VarianceComponents({}, residual=residual)
+
+
 NOT_A_NUMBER = "the variance of 'animal' must be a number or a square matrix, found "
 REFUSED: list[tuple[Any, str]] = [
     (-20, "variance of 'animal' is -20; a variance cannot be negative"),
@@ -129,7 +186,7 @@ def test_small_traits_are_judged_on_their_own_scale() -> None:
 
 
 def test_a_residual_without_variance_is_refused() -> None:
-    with pytest.raises(ModelError, match="the residual variance is 0; it must be positive"):
+    with pytest.raises(ModelError, match="the variance of the residual is 0; it must be positive"):
         VarianceComponents({"animal": 1.0}, residual=0)
     message = (
         "the matrix of the residual is not positive definite: its smallest eigenvalue is .*; every trait needs resid"
@@ -167,7 +224,7 @@ def test_check_accepts_the_variances_of_the_model_in_any_order() -> None:
         ({"animal": 1}, "no variance is given for the random term 'herd'; add it to the variances"),
         (
             {"animal": [[1, 0], [0, 1]], "herd": 1},
-            "the matrix of 'animal' is 2 x 2; the model has 1 trait and needs 1 x 1",
+            "the matrix of 'animal' is 2 x 2; the model needs 1 x 1, one number: direct milk",
         ),
     ],
 )
@@ -179,22 +236,143 @@ def test_check_refuses_the_variances_of_another_model(variances: dict[str, Any],
 
 def test_check_refuses_a_residual_of_another_order_and_a_term_too_many() -> None:
     model = Model.from_formula("milk ~ 1")
-    with pytest.raises(ModelError, match="the matrix of the residual is 2 x 2; the model has 1 trait and needs 1 x 1"):
+    with pytest.raises(
+        ModelError, match="the matrix of the residual is 2 x 2; the model needs 1 x 1, one number: milk"
+    ):
         VarianceComponents({}, residual=[[1, 0], [0, 1]]).check(model)
     with pytest.raises(ModelError, match=r"the model has no random term 'animal' \(it has none\)"):
         VarianceComponents({"animal": 1}, residual=1).check(model)
 
 
+MATERNAL = Model.from_formula("(wwt, pwt) ~ sex + (1 | animal + dam)")
+CURVE = Model.from_formula("(a, b) ~ 1 + (1 + t || animal)")
+R2 = [[40, 11], [11, 30]]
+BLOCKS = np.kron([[2, 0], [0, 3]], [[2, 1], [1, 2]])
+
+
+def test_check_accepts_matrices() -> None:
+    VarianceComponents({"animal + dam": np.eye(4) + 1}, residual=R2).check(MATERNAL)
+    VarianceComponents({"animal": BLOCKS}, residual=R2).check(CURVE)
+    VarianceComponents({"animal": np.zeros((4, 4))}, residual=R2).check(CURVE)
+    model = Model.from_formula("y ~ (1 | f) + (0 + t | f)", residual_classes=["herd", "sex"])
+    VarianceComponents({"0 + t | f": 1.0, "1 | f": 2.0}, residual={"a:b": 1.0}).check(model)
+    one_less = Model.from_formula(["wwt ~ (1 | animal + dam)", "pwt ~ (1 | animal)"])
+    VarianceComponents({"animal + dam": np.eye(3)}, residual=R2).check(one_less)
+
+
+@pytest.mark.parametrize(
+    ("model", "components", "residual", "message"),
+    [
+        (
+            MATERNAL,
+            {"animal + dam": np.eye(2)},
+            R2,
+            "the matrix of 'animal + dam' is 2 x 2; the model needs 4 x 4, in this order: direct wwt, direct pwt, "
+            "maternal wwt, maternal pwt",
+        ),
+        (
+            MATERNAL,
+            {"animal": np.eye(4)},
+            R2,
+            "the model has no random term 'animal'; did you mean 'animal + dam'? (it has 'animal + dam')",
+        ),
+        (
+            MATERNAL,
+            {"animal + dam": np.eye(4)},
+            1.0,
+            "the matrix of the residual is 1 x 1; the model needs 2 x 2, in this order: wwt, pwt",
+        ),
+        (
+            CURVE,
+            {"animal": np.eye(4) + np.kron([[0, 1], [1, 0]], [[0.5, 0], [0, 0]])},
+            R2,
+            "the effects of 'animal' are uncorrelated (||), but the covariance of 'intercept a' and 't a' (row 3, column "
+            "1) is 0.5; make it 0, or write | in the model",
+        ),
+        (
+            CURVE,
+            {"animal": BLOCKS},
+            {"H1": R2},
+            "residual variances are given for the classes 'H1'; the model has no residual classes: name the factor, or "
+            "give one residual variance",
+        ),
+        (
+            Model.from_formula("y ~ 1", residual_classes=["herd", "sex"]),
+            {},
+            1.0,
+            "the model has a residual variance for each class of 'herd:sex'; give one for each: residual={class: variance}",
+        ),
+        (
+            Model.from_formula("(y, z) ~ 1", residual_classes="herd"),
+            {},
+            {"H1": 1.0},
+            "the matrix of the residual class 'H1' is 1 x 1; the model needs 2 x 2, in this order: y, z",
+        ),
+    ],
+)
+def test_check_refuses_matrices_that_do_not_fit(model: Model, components: Any, residual: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        VarianceComponents(components, residual=residual).check(model)
+
+
+def test_the_root_of_a_positive_definite_matrix_is_its_cholesky_factor() -> None:
+    assert TWO_TRAITS.root("animal").tolist() == np.linalg.cholesky([[20.0, 4.0], [4.0, 40.0]]).tolist()
+    assert REPEATABILITY.root("animal").tolist() == [[np.sqrt(20.0)]]
+    assert not TWO_TRAITS.root("animal").flags.writeable
+    with pytest.raises(ModelError, match="no variance is given for 'dam'"):
+        REPEATABILITY.root("dam")
+
+
+@pytest.mark.parametrize(
+    ("matrix", "rank"),
+    [
+        (0.0, 0),
+        (np.zeros((3, 3)), 0),
+        ([[0, 0], [0, 5]], 1),
+        ([[4, 6], [6, 9]], 1),
+        ([[4, -6], [-6, 9]], 1),
+        ([[4, 0, 6], [0, 0, 0], [6, 0, 9]], 1),
+        ([[4, 0, 1], [0, 0, 0], [1, 0, 9]], 2),
+        ([[1e8, 1e-4], [1e-4, 1e-8]], 2),
+        ([[1e8, 1.0], [1.0, 1e-8]], 1),
+        ([[1, 1 - 1e-9], [1 - 1e-9, 1]], 2),
+        ([[1, 1 - 1e-12], [1 - 1e-12, 1]], 1),
+        (np.kron([[1, 1], [1, 1]], [[2, 1], [1, 2]]), 2),
+    ],
+)
+def test_the_root_of_a_singular_matrix_has_as_many_columns_as_its_rank(matrix: Any, rank: int) -> None:
+    wanted = np.atleast_2d(np.asarray(matrix, dtype=float))
+    root = VarianceComponents({"u": matrix}, residual=1).root("u")
+    assert root.shape == (len(wanted), rank)
+    scale = np.sqrt(np.outer(wanted.diagonal(), wanted.diagonal()))
+    assert (np.abs(root @ root.T - wanted) <= 1e-11 * scale).all()
+    assert not root[wanted.diagonal() == 0].any()
+
+
+@given(
+    hnp.arrays(float, st.tuples(st.integers(1, 5), st.integers(1, 5)), elements=st.integers(-3, 3).map(float)),
+    st.lists(st.integers(-6, 6), min_size=5, max_size=5),
+)
+def test_roots_give_matrices_of_any_rank_back_in_any_units(half: Any, powers: list[int]) -> None:
+    scaled = half * 10.0 ** np.array(powers[: len(half)])[:, None]
+    matrix = scaled @ scaled.T
+    root = VarianceComponents({"u": matrix}, residual=1).root("u")
+    assert root.shape == (len(half), np.linalg.matrix_rank(half))
+    scale = np.sqrt(np.outer(matrix.diagonal(), matrix.diagonal()))
+    assert (np.abs(root @ root.T - matrix) <= 1e-12 * scale).all()
+
+
 def test_to_dict() -> None:
     assert REPEATABILITY.to_dict() == {"random": {"animal": 20.0, "ide(animal)": 12.0}, "residual": 28.0}
     assert TWO_TRAITS.to_dict()["random"] == {"animal": [[20.0, 4.0], [4.0, 40.0]]}
+    assert CLASSES.to_dict()["residual"] == {"H1": 28.0, "H2": 35.0}
 
 
 @given(
     st.dictionaries(st.text("ab:()", min_size=1), hnp.arrays(float, (2, 3), elements=st.floats(-1e3, 1e3)), max_size=3),
-    st.floats(1e-3, 1e3),
+    st.floats(1e-3, 1e3) | st.dictionaries(st.text("ab:()", min_size=1), st.floats(1e-3, 1e3), min_size=1),
 )
-def test_dictionaries_give_the_same_variances_back(factors: dict[str, Any], residual: float) -> None:
+def test_dictionaries_give_the_same_variances_back(factors: dict[str, Any], residual: Any) -> None:
     variances = VarianceComponents({key: half @ half.T for key, half in factors.items()}, residual)
     assert VarianceComponents.from_dict(json.loads(json.dumps(variances.to_dict()))) == variances
 
@@ -235,6 +413,18 @@ def test_repr_of_matrices_shows_them() -> None:
         "    40  11",
         "    11  30",
     ]
+
+
+def test_repr_of_classes() -> None:
+    assert repr(CLASSES).splitlines() == [
+        "VarianceComponents",
+        "                   variance",
+        "  animal                 20",
+        "  residual H1            28",
+        "  residual H2            35",
+    ]
+    matrices = VarianceComponents({"u": 1.0}, residual={"a": [[2, 1], [1, 2]]})
+    assert repr(matrices).splitlines()[2:] == ["    1", "  residual a", "    2  1", "    1  2"]
 
 
 def test_pathological_files_are_refused() -> None:

@@ -1,7 +1,7 @@
 """Text of a formula → parsed terms; knows no model and no data.
 
 `tokens` cuts the text, `cursor` walks over what was cut, `terms` holds what a formula says and writes it back, `parser`
-makes the terms (its docstring is the grammar), `groups` the part right of a bar.
+makes the terms (its docstring is the grammar), `calls` the functions of a column, `groups` the part right of a bar.
 """
 
 from breedblup.formula.parser import parse_formula

@@ -52,12 +52,14 @@ class Cursor:
         token = self.take("number") or self.fail(f"expected {what}, found {self.token}")
         return sign * float(token.text)
 
-    def keyword(self, function: str, known: str) -> None:
-        """``known =``, or a complaint about another name."""
-        token = self.take("name") or self.fail(f"expected '{known}=', found {self.token}")
-        if token.value != known:
-            self.fail(f"{function}() has no argument {token.value!r}{nearest(token.value, [known])}", token)
-        self.expect("=", f"after {known}")
+    def keyword(self, function: str, *known: str) -> str:
+        """Which of the known names stands before the next ``=``, or a complaint about another name."""
+        wanted = " or ".join(f"'{name}='" for name in known)
+        token = self.take("name") or self.fail(f"expected {wanted}, found {self.token}")
+        if token.value not in known:
+            self.fail(f"{function}() has no argument {token.value!r}{nearest(token.value, known)}", token)
+        self.expect("=", f"after {token.value}")
+        return token.value
 
     def followed_by(self, kind: str) -> bool:
         """Whether a plain name comes next, and then a token of this kind."""

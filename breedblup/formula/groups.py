@@ -1,4 +1,4 @@
-"""Right of the bar of a random term: factors, ``a/b``, ``ide()``, ``mm()``, and effects that share a covariance."""
+"""Right of the bar of a random term: factors, ``a/b``, ``ide()``, ``vm()``, ``mm()``, and effects that share a covariance."""
 
 from __future__ import annotations
 
@@ -44,11 +44,22 @@ def _group_call(cursor: Cursor) -> Group | Membership:
     if cursor.token.value in FUNCTIONS:
         cursor.fail(f"{cursor.token.value}() cannot stand right of the bar; write a factor or ide(factor)")
     function, opening = cursor.open_call(GROUP_FUNCTIONS)
-    group = Group(_factors(cursor), identity=True) if function == "ide" else _membership(cursor)
+    group: Group | Membership
+    if function == "ide":
+        group = Group(_factors(cursor), identity=True)
+    else:
+        group = _related(cursor) if function == "vm" else _membership(cursor)
     cursor.close(opening)
     if cursor.token.kind in (":", "/"):
         cursor.fail(f"{function}() is a whole group and cannot be joined by '{cursor.token.kind}'")
     return group
+
+
+def _related(cursor: Cursor) -> Group:
+    """What stands between the parentheses of ``vm()``."""
+    factor = cursor.name("a factor")
+    cursor.expect(",", "and the name of its relationship, as in vm(animal, D)")
+    return Group((factor,), relationship=cursor.name("the name of a relationship"))
 
 
 def _membership(cursor: Cursor) -> Membership:

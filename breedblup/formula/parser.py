@@ -10,9 +10,10 @@ Grammar (binding from loose to tight, as in R and lme4)::
     cross     = atom {":" atom}
     atom      = name | call | "(" sum ")"
     call      = factor(x) | C(x) | covariate(x) | poly(x, d) | leg(x, d, range=(a, b))
+              | bspline(x, d, knots=(k, l), range=(a, b))           knots and ranges may be left out
     bar       = "|" | "||"
     groups    = group {"+" group}                         effects that share one covariance matrix
-    group     = ide(f:g) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}
+    group     = ide(f:g) | vm(f, K) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}
 
 Names are letters of any script, digits, ``_`` and ``.``; other names go between backticks, where two backticks stand
 for one. Terms keep the order in which they were written; one that comes again (also as ``b:a``) is merged with the
@@ -23,12 +24,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from breedblup.formula.calls import read_call
 from breedblup.formula.cursor import Cursor
 from breedblup.formula.groups import read_groups
 from breedblup.formula.terms import (
-    FUNCTIONS,
-    GROUP_FUNCTIONS,
-    Call,
     Column,
     Interaction,
     ParsedFormula,
@@ -36,7 +35,7 @@ from breedblup.formula.terms import (
     crossed,
     merged,
 )
-from breedblup.formula.tokens import Token, number_text, quote_name
+from breedblup.formula.tokens import Token
 
 
 def parse_formula(text: str) -> ParsedFormula:
@@ -154,43 +153,5 @@ def _atom(cursor: Cursor) -> list[Interaction]:
         cursor.close(opening)
         return inner.fixed
     if cursor.calls():
-        return [Interaction((_call(cursor),))]
+        return [Interaction((read_call(cursor),))]
     return [Interaction((Column(cursor.name("a term")),))]
-
-
-def _call(cursor: Cursor) -> Call:
-    if cursor.token.value in GROUP_FUNCTIONS:
-        name = cursor.token.value
-        cursor.fail(f"{name}() belongs right of the bar of a random term, as in (1 | {name}(...))")
-    function, opening = cursor.open_call(FUNCTIONS)
-    column = cursor.name(f"the column of {function}()")
-    degree = limits = None
-    if function in ("leg", "poly"):
-        cursor.expect(",", f"and the degree, as in {function}({quote_name(column)}, 2)")
-        degree = _degree(cursor, function)
-    if function == "leg" and cursor.take(","):
-        limits = _range(cursor)
-    cursor.close(opening)
-    return Call("factor" if function == "C" else function, column, degree, limits)
-
-
-def _degree(cursor: Cursor, function: str) -> int:
-    if cursor.token.kind == "name":
-        cursor.keyword(function, "degree")
-    token = cursor.take("number")
-    if token is None or not token.text.isdecimal() or int(token.text) < 1:
-        cursor.fail(f"the degree of {function}() is a whole number from 1, found {token or cursor.token}", token)
-    return int(token.text)
-
-
-def _range(cursor: Cursor) -> tuple[float, float]:
-    start = cursor.token
-    cursor.keyword("leg", "range")
-    opening = cursor.expect("(", "before the limits, as in range=(5, 305)")
-    lower = cursor.number("the lower limit of the range")
-    cursor.expect(",", "between the limits of the range")
-    upper = cursor.number("the upper limit of the range")
-    cursor.close(opening)
-    if lower >= upper:
-        cursor.fail(f"the range from {number_text(lower)} to {number_text(upper)} is empty", start)
-    return lower, upper

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from breedblup.formula.tokens import number_text, quote_name
 
-FUNCTIONS = ("leg", "poly", "factor", "C", "covariate")
+FUNCTIONS = ("leg", "bspline", "poly", "factor", "C", "covariate")
 """What gives a column its role, in fixed terms and left of a bar."""
 
-GROUP_FUNCTIONS = ("ide", "mm")
+GROUP_FUNCTIONS = ("ide", "vm", "mm")
 """What stands right of a bar."""
 
 
@@ -28,17 +28,21 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A column with its role; ``function`` is ``factor`` (also for ``C``), ``covariate``, ``poly`` or ``leg``."""
+    """A column with its role; ``function`` is ``factor`` (also for ``C``), ``covariate``, ``poly``, ``leg``, ``bspline``."""
 
     function: str
     column: str
     degree: int | None = None
     range: tuple[float, float] | None = None
+    knots: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         arguments = [quote_name(self.column)]
         if self.degree is not None:
             arguments.append(str(self.degree))
+        if self.knots:
+            shown = [number_text(knot) for knot in self.knots]
+            arguments.append(f"knots={shown[0]}" if len(shown) == 1 else f"knots=({', '.join(shown)})")
         if self.range is not None:
             arguments.append(f"range=({number_text(self.range[0])}, {number_text(self.range[1])})")
         return f"{self.function}({', '.join(arguments)})"
@@ -61,13 +65,19 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A random factor or interaction of factors; ``identity`` where ``ide()`` asks for uncorrelated levels."""
+    """A random factor or interaction of factors.
+
+    ``identity`` where ``ide()`` asks for uncorrelated levels, ``relationship`` where ``vm()`` names another one.
+    """
 
     factors: tuple[str, ...]
     identity: bool = False
+    relationship: str | None = None
 
     def __str__(self) -> str:
         joined = ":".join(quote_name(name) for name in self.factors)
+        if self.relationship is not None:
+            return f"vm({joined}, {quote_name(self.relationship)})"
         return f"ide({joined})" if self.identity else joined
 
 
@@ -108,7 +118,8 @@ class RandomTerm:
     def key(self) -> Hashable:
         """The same for all orders of factors and effects; one effect is the same with either bar."""
         groups = tuple(
-            (frozenset(group.factors), group.identity) if isinstance(group, Group) else group for group in self.groups
+            (frozenset(group.factors), group.identity, group.relationship) if isinstance(group, Group) else group
+            for group in self.groups
         )
         effects = frozenset(effect.key for effect in self.effects)
         return groups, effects, self.intercept, self.correlated or not self.effects
@@ -138,8 +149,8 @@ _Term = TypeVar("_Term", Interaction, RandomTerm)
 
 
 def has_constant(term: Interaction) -> bool:
-    """Whether a term carries its own constant (it has a Legendre part) and so replaces the intercept."""
-    return any(isinstance(part, Call) and part.function == "leg" for part in term.parts)
+    """Whether a term carries its own constant (Legendre polynomials, B-splines) and so replaces the intercept."""
+    return any(isinstance(part, Call) and part.function in ("leg", "bspline") for part in term.parts)
 
 
 def merged(terms: Iterable[_Term]) -> tuple[_Term, ...]:

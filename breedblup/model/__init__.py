@@ -7,16 +7,53 @@
     ├── fixed       Fixed       classes of a factor, or of the observed combinations of several; () is the intercept
     │               Covariate   regression on a Basis of a column, one for all records or one per class
     │               ByType      bare names of a formula: classes or regression, by the type of the column
-    ├── random      Random      one effect a level, with a relationship matrix K or with K = I
-    └── residual    Residual    variance R, or R/w with a column of weights
+    ├── random      Random      Effects that share a covariance matrix and a relationship matrix K, or K = I
+    │               └── Effect    one effect of Levels (or of Members, several weighted levels a record), or a regression
+    │                             on a Basis of a column
+    └── residual    Residual    variance R, or R/w with columns of weights; one for each class of factors
 
-A model equals the model made from its formula and from its TOML.
+Fixed terms and effects name the traits that they affect; none stands for all. The rows of the covariance matrix of a
+random term are its Coordinates. A model equals the model made from its formulas and from its TOML.
 
-`terms` holds the parts, `model` puts them together; `wording` turns the parts into a formula and back, `plain` into what
-TOML holds and back; `checks` refuses what is no name, term or table.
+`bases`, `fixed`, `random` and `residual` hold the parts, `model` puts them together; `bytrait` takes the terms of one trait out
+and joins those of several; `wording` turns the parts into formulas and back, `plain` into what TOML holds and back;
+`overview` shows them; `checks` refuses what is no name, term or table, `rules` what makes no model.
 """
 
+from breedblup.model.bases import LINEAR, Basis, BasisKind
+from breedblup.model.fixed import INTERCEPT, ByType, Covariate, Fixed, FixedPart
 from breedblup.model.model import Model
-from breedblup.model.terms import Basis, BasisKind, ByType, Covariate, Fixed, FixedPart, Random, Residual
+from breedblup.model.random import (
+    Coordinate,
+    Effect,
+    LevelGroup,
+    Levels,
+    Members,
+    Random,
+    affects,
+    coordinates_of,
+    effect_labels,
+)
+from breedblup.model.residual import Residual
 
-__all__ = ["Basis", "BasisKind", "ByType", "Covariate", "Fixed", "FixedPart", "Model", "Random", "Residual"]
+__all__ = [
+    "INTERCEPT",
+    "LINEAR",
+    "Basis",
+    "BasisKind",
+    "ByType",
+    "Coordinate",
+    "Covariate",
+    "Effect",
+    "Fixed",
+    "FixedPart",
+    "LevelGroup",
+    "Levels",
+    "Members",
+    "Model",
+    "Random",
+    "Residual",
+    "affects",
+    "coordinates_of",
+    "effect_labels",
+]

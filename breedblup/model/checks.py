@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeGuard
 
 from breedblup.errors import ModelError, name_some, nearest
@@ -43,9 +44,14 @@ def checked_terms(value: object, kinds: tuple[type, ...], part: str) -> tuple[An
 
 
 def checked_limit(value: object) -> float:
+    """A limit of a basis."""
+    return _checked_number(value, "the limits of a basis are two finite numbers")
+
+
+def _checked_number(value: object, rule: str) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ModelError(f"the limits of a basis are two finite numbers, found {value!r}")
+        raise ModelError(f"{rule}, found {value!r}")
     return float(value)
 
 
@@ -67,3 +73,26 @@ def checked_list(value: object, where: str) -> Sequence[Any]:
     if not is_list(value):
         raise ModelError(f"{where}: expected a list of tables, found {value!r}")
     return value
+
+
+def checked_knots(value: object) -> tuple[float, ...]:
+    """Finite numbers, ascending."""
+    if not is_list(value):
+        raise ModelError(f"the knots of a basis must be a list of numbers, found {value!r}")
+    knots = tuple(_checked_number(knot, "the knots of a basis are finite numbers") for knot in value)
+    if any(later <= knot for knot, later in pairwise(knots)):
+        raise ModelError(f"the knots of a basis have to ascend, found {name_some(knots)}")
+    return knots
+
+
+def checked_weights(value: object) -> tuple[str | float, ...]:
+    """Names of columns, or finite numbers."""
+    if not is_list(value):
+        raise ModelError(f"the weights of Members must be a list of columns or numbers, found {value!r}")
+    rule = "the weights of Members are columns or finite numbers"
+    return tuple(
+        checked_names((weight,), "the weights of Members")[0]
+        if isinstance(weight, str)
+        else _checked_number(weight, rule)
+        for weight in value
+    )

@@ -1,30 +1,53 @@
-"""Model: traits, terms and residual together, and what no single one of them can know."""
+"""Model: traits, terms and residual together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from breedblup.errors import ModelError, name_some
+from breedblup.errors import ModelError, name_some, nearest
+from breedblup.model.bytrait import check_written, joined_terms, terms_of
 from breedblup.model.checks import checked_names, checked_terms
+from breedblup.model.fixed import ByType, Covariate, Fixed, FixedPart
+from breedblup.model.overview import model_table
 from breedblup.model.plain import parts_from_plain, plain_from_parts
-from breedblup.model.terms import INTERCEPT, ByType, Covariate, Fixed, FixedPart, Parts, Random, Residual
-from breedblup.model.wording import formula_from_parts, overview, parts_from_formula
+from breedblup.model.random import Coordinate, Random, coordinates_of
+from breedblup.model.residual import Parts, Residual
+from breedblup.model.rules import check_terms, check_traits, settled_residual
+from breedblup.model.wording import formulas_from_parts, parts_from_formula, random_keys
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """Traits, fixed terms, random terms and residual of a mixed model.
 
-    The intercept stands first. A Legendre term has a constant of its own and stands in the place of the intercept.
-    Names of terms are unique in a model.
+    The terms of a model stand in the order in which formulas bring them: the intercept first, then those of the first
+    trait, then what each later trait adds; equal fixed terms of several traits are one term. A term of Legendre
+    polynomials or B-splines has a constant of its own and stands in the place of the intercept.
+
+    Parameters
+    ----------
+    traits
+        Columns of the responses.
+    fixed, random
+        Terms; those that name ``traits`` affect these only. Their names are unique in each trait.
+    residual
+        Weights and classes of the residual (co)variance.
+
+    Raises
+    ------
+    ModelError
+        The parts do not fit together, or no formula could say them.
 
     Examples
     --------
     >>> model = Model.from_formula("milk ~ herd:year + leg(dim, 4) + (1 | animal) + (1 | ide(animal))")
-    >>> [term.key for term in model.random]
-    ['animal', 'ide(animal)']
+    >>> model.keys
+    ('animal', 'ide(animal)')
+    >>> model = Model.from_formula(["wwt ~ sex + (1 | animal + dam)", "pwt ~ sex + age + (1 | animal)"])
+    >>> [str(row) for row in model.coordinates("animal + dam")]
+    ['direct wwt', 'direct pwt', 'maternal wwt']
     """
 
     traits: tuple[str, ...]
@@ -33,41 +56,79 @@ class Model:
     residual: Residual = field(default_factory=Residual)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "traits", checked_names(self.traits, "the traits of a model", at_least=1))
+        traits = checked_names(self.traits, "the traits of a model", at_least=1)
         fixed = checked_terms(self.fixed, (Fixed, Covariate, ByType), "fixed")
-        object.__setattr__(self, "fixed", tuple(sorted(fixed, key=lambda term: term != INTERCEPT)))
-        object.__setattr__(self, "random", checked_terms(self.random, (Random,), "random"))
+        random = checked_terms(self.random, (Random,), "random")
         if not isinstance(self.residual, Residual):
             raise ModelError(f"residual must be a Residual, found {self.residual!r}")
-        _check_model(self)
+        check_traits((traits, fixed, random, self.residual))
+        check_written(random, traits)
+        fixed, random = joined_terms(traits, [terms_of(fixed, random, trait) for trait in traits])
+        residual = settled_residual(self.residual, traits)
+        check_terms((traits, fixed, random, residual), random_keys(random))
+        for name, value in (("traits", traits), ("fixed", fixed), ("random", random), ("residual", residual)):
+            object.__setattr__(self, name, value)
 
     @classmethod
-    def from_formula(cls, text: str, *, weights: str | None = None) -> Model:
-        """The model that a formula describes.
+    def from_formula(
+        cls,
+        text: str | Sequence[str],
+        *,
+        weights: str | Mapping[str, str] | None = None,
+        residual_classes: str | Sequence[str] = (),
+    ) -> Model:
+        """The model that a formula, or a list of one for each trait, describes.
 
         Parameters
         ----------
         text
             Such as ``milk ~ herd:year + factor(parity) + poly(age, 2) + (1 | animal)``. A bare name is a factor or a
             covariate by the type of its column; ``factor()`` and ``covariate()`` decide it; a bare name that
-            multiplies a covariate is a factor. The intercept is implied, ``0 +`` removes it.
+            multiplies a covariate is a factor, one left of a bar a covariate. The intercept is implied, ``0 +`` removes
+            it. ``(wwt, pwt) ~`` gives several traits the same terms. In a list, equal fixed terms are one term of
+            several traits, and so are random terms with the same first group (the first of each formula, the second
+            of each, ...): their effects share one covariance matrix.
         weights
-            Column of weights w; the residual variance of a record is R/w.
+            Column of weights w of all traits, or of each of some traits; the residual variance of a record is R/w.
+        residual_classes
+            Factors whose observed combinations have a residual (co)variance of their own.
         """
-        return cls(*parts_from_formula(text, weights))
+        return cls(*parts_from_formula(text, weights, residual_classes))
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """Formulas that give this model back (weights and classes apart, which formulas do not hold).
+
+        One, or one for each trait where a term does not affect all of them.
+        """
+        return formulas_from_parts(self._parts)
 
     @property
     def formula(self) -> str:
-        """A formula that gives this model back (weights apart, which formulas do not hold)."""
-        return formula_from_parts(self._parts)
+        """The formula, or the several joined by ``; ``."""
+        return "; ".join(self.formulas)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What variances call each random term.
+
+        The text right of the bar, or where two terms share it the whole text between the parentheses.
+        """
+        return random_keys(self.random)
+
+    def coordinates(self, key: str) -> tuple[Coordinate, ...]:
+        """Rows of the covariance matrix of a random term; `ModelError` where no term has this key."""
+        keys = self.keys
+        if key not in keys:
+            known = name_some(keys) or "none"
+            raise ModelError(f"the model has no random term {key!r}{nearest(key, keys)} (it has {known})")
+        return coordinates_of(self.random[keys.index(key)], self.traits)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that the records need, each once: traits, fixed, random, weights."""
-        names = [*self.traits, *(name for term in (*self.fixed, *self.random) for name in term.columns)]
-        if self.residual.weights is not None:
-            names.append(self.residual.weights)
-        return tuple(dict.fromkeys(names))
+        """Every column that the records need, each once: traits, fixed, random, weights and classes."""
+        parts = (*self.fixed, *self.random, self.residual)
+        return tuple(dict.fromkeys([*self.traits, *(name for part in parts for name in part.columns)]))
 
     def to_dict(self) -> dict[str, Any]:
         """Lists, tables, text and numbers as TOML has them; what equals its default is left out."""
@@ -86,37 +147,4 @@ class Model:
         return self.formula
 
     def __repr__(self) -> str:
-        return overview(self._parts)
-
-
-def _check_model(model: Model) -> None:
-    """What no single term can know: one trait, something to fit, unique names, one constant."""
-    if len(model.traits) > 1:
-        raise ModelError(f"this version fits one trait, found {name_some(model.traits)}; make a model of each")
-    terms = (*model.fixed, *model.random)
-    if not terms:
-        raise ModelError("the model has no terms; fit at least the intercept, Fixed(())")
-    seen: set[str] = set()
-    for term in terms:
-        names = {term.name, _sorted_name(term)}
-        if names & seen:
-            raise ModelError(
-                f"two terms of the model are called {term.name!r}; leave one out, or give it a copy of the column "
-                "under another name"
-            )
-        seen |= names
-    used = {name for term in terms for name in term.columns} | {model.residual.weights}
-    for trait in model.traits:
-        if trait in used:
-            raise ModelError(f"the trait {trait!r} stands also among the terms or weights; leave it out there")
-    constants = [term.name for term in model.fixed if isinstance(term, Covariate) and term.basis.kind == "legendre"]
-    if constants and INTERCEPT in model.fixed:
-        raise ModelError(f"{constants[0]} has a constant of its own; leave the intercept Fixed(()) out")
-
-
-def _sorted_name(term: FixedPart | Random) -> str:
-    """One name for all orders of the parts: ``herd:year`` and ``year:herd`` are the same term."""
-    if isinstance(term, Covariate):
-        return ":".join(sorted((*term.within, term.label)))
-    joined = ":".join(sorted(term.columns))
-    return f"ide({joined})" if isinstance(term, Random) and term.identity else joined
+        return model_table(self._parts, self.keys)
