@@ -1,8 +1,9 @@
 """The base: which animals have a mean EBV of zero.
 
 BLUP sets the base at the animals without known parents, whose expected breeding value is zero. Publishing asks for another:
-the mean of chosen animals is subtracted from every EBV (and parent average) of a term. Differences between animals do not
-change, nor do PEV and reliability, which remain those of the breeding value itself and not of the difference to the base.
+the mean of chosen animals is subtracted from every EBV (and parent average) of an effect, or combination of effects. Differences
+between animals do not change, nor do PEV and reliability, which remain those of the breeding value itself and not of the
+difference to the base.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class BaseIds:
 
 Base = BaseFounders | BaseBirthYears | BaseIds
 
+_NOTE = "base: "
+"""How the note begins that says what was subtracted."""
+
 
 def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> None:
     """Refuse a base that these relationships cannot give, before anything is solved, with `ModelError` as `rebase` does."""
@@ -63,7 +67,10 @@ def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> 
 
 
 def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
-    """A new evaluation whose EBVs are expressed as deviations from the mean of the base animals, term by term.
+    """A new evaluation whose EBVs are deviations from the mean of the base animals, by term, trait and effect or combination.
+
+    Animals "with records of their own" are those with records of the first effect of a term (the direct one) for the trait: the
+    base of the others is of the same animals, so that a combination of effects and its parts agree.
 
     Raises
     ------
@@ -71,20 +78,29 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
         If the base has no animals: unknown ids, years without births, a relationship without pedigree.
     """
     check_base(base, evaluation.relationships)
-    tables = []
-    means = []
-    for (term,), table in evaluation.genetic.group_by("term", maintain_order=True):
-        relationship = evaluation.relationships[str(term)]
+    tables: list[pl.DataFrame] = []
+    means: list[str] = []
+    members: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    for (term, trait, effect), table in evaluation.genetic.group_by("term", "trait", "effect", maintain_order=True):
+        relationship = evaluation.effects[str(term)].term.relationship
+        assert relationship is not None  # only terms with a relationship are in the table
         order = _user_order(relationship)
-        recorded = np.empty(len(relationship), dtype=bool)
-        recorded[order] = (table["records"] > 0).to_numpy()
-        members = _members(base, relationship, recorded)
-        mean = float(table["ebv"].to_numpy()[members[order]].mean())
+        key = (str(term), str(trait))
+        if key not in members:
+            recorded = np.empty(len(relationship), dtype=bool)
+            recorded[order] = (table["records"] > 0).to_numpy()
+            members[key] = _members(base, relationship, recorded)
+        mean = float(table["ebv"].to_numpy()[members[key][order]].mean())
         tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
-        means.append(f"{term} {mean:.6g} over {np.count_nonzero(members):,} animals")
+        means.append(f"{term} {trait} {effect} {mean:.6g} over {np.count_nonzero(members[key]):,} animals")
     statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
-    note = f"base: {statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
+    note = f"{_NOTE}{statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
     return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*evaluation.notes, note))
+
+
+def is_rebased(evaluation: Evaluation) -> bool:
+    """Whether something has been subtracted from the breeding values of the table."""
+    return any(note.startswith(_NOTE) for note in evaluation.notes)
 
 
 def _user_order(relationship: RelationshipInverse) -> NDArray[np.int32]:
