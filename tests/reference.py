@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,171 @@ def smallest_ritz_value(matrix: Array, rhs: Array, inverse: Array, rounds: int) 
         basis = np.column_stack([basis, vector / np.linalg.norm(vector)])
         vector = scaled @ basis[:, -1]
     return float(np.linalg.eigvalsh(basis.T @ scaled @ basis)[0])
+
+
+# --- BLUP of any model, by V⁻¹ ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DenseTerm:
+    """var(u) = G₀ ⊗ K, the levels of one coordinate together; each coordinate has a trait and its n x levels loads."""
+
+    k: Array
+    g0: Array
+    loads: Sequence[tuple[int, Array]]
+
+
+@dataclass(frozen=True)
+class DenseBlup:
+    """``fitted`` is Xb of every record and trait; ``error`` is var(u - û) of all terms, ``places`` where each stands."""
+
+    fitted: Array
+    rank: int
+    solutions: dict[str, Array]
+    error: Array
+    places: dict[str, slice]
+
+    def pev(self, name: str) -> Array:
+        """Prediction error (co)variances among the coordinates of each level, levels x c x c."""
+        own = self.error[self.places[name], self.places[name]]
+        levels, c = self.solutions[name].shape
+        blocks = np.zeros((levels, c, c))
+        for level in range(levels):
+            for i in range(c):
+                for j in range(c):
+                    blocks[level, i, j] = own[i * levels + level, j * levels + level]
+        return blocks
+
+
+def blup_dense(y: Array, x: Sequence[Array], terms: Mapping[str, DenseTerm], residual: Sequence[Array]) -> DenseBlup:
+    """b by generalised least squares, û = GZ'V⁻¹(y - Xb), var(u - û) = G - GZ'PZG, over the observed records.
+
+    ``y`` is n x traits with NaN for what is missing, ``x`` the fixed columns of each trait (n x pₜ, of any rank),
+    ``residual`` the covariance matrix of the traits of each record.
+    """
+    n, traits = y.shape
+    observed = [(i, t) for i in range(n) for t in range(traits) if not np.isnan(y[i, t])]
+    everywhere = np.zeros((n, traits, sum(part.shape[1] for part in x)))
+    start = 0
+    for t, part in enumerate(x):
+        everywhere[:, t, start : start + part.shape[1]] = part
+        start += part.shape[1]
+    design = np.array([everywhere[i, t] for i, t in observed])
+    spanning = full_rank_columns(design)
+    z, g, places = _dense_random(observed, terms)
+    r = np.array([[residual[i][t, s] if i == j else 0.0 for j, s in observed] for i, t in observed])
+    v_inverse = np.linalg.inv(z @ g @ z.T + r)
+    values = np.array([y[i, t] for i, t in observed])
+    information = spanning.T @ v_inverse @ spanning
+    b = np.linalg.solve(information, spanning.T @ v_inverse @ values)
+    p = v_inverse - v_inverse @ spanning @ np.linalg.solve(information, spanning.T @ v_inverse)
+    u = g @ z.T @ p @ values
+    solutions = {name: u[place].reshape(len(terms[name].g0), -1).T for name, place in places.items()}
+    fitted = np.full((n, traits), np.nan)
+    for (i, t), value in zip(observed, spanning @ b, strict=True):
+        fitted[i, t] = value
+    return DenseBlup(fitted, spanning.shape[1], solutions, g - g @ z.T @ p @ z @ g, places)
+
+
+def _dense_random(
+    observed: Sequence[tuple[int, int]], terms: Mapping[str, DenseTerm]
+) -> tuple[Array, Array, dict[str, slice]]:
+    """Z and G of all random terms, one after the other, and where each stands."""
+    size = sum(len(term.g0) * len(term.k) for term in terms.values())
+    z, g = np.zeros((len(observed), size)), np.zeros((size, size))
+    places = {}
+    start = 0
+    for name, term in terms.items():
+        levels = len(term.k)
+        places[name] = slice(start, start + len(term.g0) * levels)
+        g[places[name], places[name]] = np.kron(term.g0, term.k)
+        for c, (trait, load) in enumerate(term.loads):
+            for row, (i, t) in enumerate(observed):
+                if t == trait:
+                    z[row, start + c * levels : start + (c + 1) * levels] = load[i]
+        start = places[name].stop
+    return z, g, places
+
+
+def loads_of(values: Sequence[Any], levels: Sequence[Any], factors: Sequence[float] | None = None) -> Array:
+    """One column a level: the factor (1) where a record has it; a missing level has none."""
+    load = np.zeros((len(values), len(levels)))
+    for i, value in enumerate(values):
+        if value is not None:
+            load[i, list(levels).index(value)] = 1.0 if factors is None else factors[i]
+    return load
+
+
+def legendre_by_recursion(t: Sequence[float], degree: int, lower: float, upper: float) -> Array:
+    """√((2k + 1)/2) Pₖ(x) with (k + 1) Pₖ₊₁ = (2k + 1) x Pₖ - k Pₖ₋₁ (Bonnet), a value at a time."""
+    rows = []
+    for value in t:
+        x = 2.0 * (value - lower) / (upper - lower) - 1.0
+        p = [1.0, x]
+        for k in range(1, degree):
+            p.append(((2 * k + 1) * x * p[k] - k * p[k - 1]) / (k + 1))
+        rows.append([np.sqrt((2 * k + 1) / 2) * p[k] for k in range(degree + 1)])
+    return np.array(rows)
+
+
+def bspline_by_recursion(t: Sequence[float], degree: int, inner: Sequence[float], lower: float, upper: float) -> Array:
+    """B-splines by the recursion of Cox and de Boor, end knots repeated; the last interval holds its upper end."""
+    knots = [lower] * (degree + 1) + list(inner) + [upper] * (degree + 1)
+    last = len(knots) - degree - 2
+
+    def value(i: int, k: int, at: float) -> float:
+        if k == 0:
+            return float(knots[i] <= at < knots[i + 1] or (i == last and at == upper))
+        left, right = knots[i + k] - knots[i], knots[i + k + 1] - knots[i + 1]
+        rising = (at - knots[i]) / left * value(i, k - 1, at) if left > 0 else 0.0
+        falling = (knots[i + k + 1] - at) / right * value(i + 1, k - 1, at) if right > 0 else 0.0
+        return rising + falling
+
+    return np.array([[value(i, degree, at) for i in range(degree + 1 + len(inner))] for at in t])
+
+
+# --- relationships of sires and maternal grandsires, dominance ---------------------------------------------------------
+
+
+def tabular_sire_mgs(sire: Sequence[int], grandsire: Sequence[int]) -> Array:
+    """K by the tabular method with ½ of the sire and ¼ of the maternal grandsire; 1 + ¼ k(sire, grandsire) on the diagonal."""
+    n = len(sire)
+    k = np.zeros((n, n))
+    for i in range(n):
+        for ancestor, share in ((sire[i], 0.5), (grandsire[i], 0.25)):
+            if ancestor >= 0:
+                k[i, :i] += share * k[ancestor, :i]
+        k[:i, i] = k[i, :i]
+        both = sire[i] >= 0 and grandsire[i] >= 0
+        k[i, i] = 1.0 + (0.25 * k[sire[i], grandsire[i]] if both else 0.0)
+    return k
+
+
+def sire_mgs_ignoring_inbreeding(sire: Sequence[int], grandsire: Sequence[int]) -> Array:
+    """T D T' with D of 11/16 (both known), ¾ (sire), 15/16 (grandsire) and 1."""
+    n = len(sire)
+    t_inverse = np.eye(n)
+    d = np.zeros(n)
+    for i in range(n):
+        known = (sire[i] >= 0, grandsire[i] >= 0)
+        d[i] = {(True, True): 11 / 16, (True, False): 3 / 4, (False, True): 15 / 16, (False, False): 1.0}[known]
+        if known[0]:
+            t_inverse[i, sire[i]] -= 0.5
+        if known[1]:
+            t_inverse[i, grandsire[i]] -= 0.25
+    t = np.linalg.inv(t_inverse)
+    return np.asarray(t @ np.diag(d) @ t.T)
+
+
+def dominance_by_definition(sire: Sequence[int], dam: Sequence[int]) -> Array:
+    """D, two animals at a time, from a tabular A (Cockerham 1954)."""
+    a = tabular_a(sire, dam)
+    n = len(sire)
+    d = np.eye(n)
+    for i in range(n):
+        for j in range(n):
+            if i != j and min(sire[i], dam[i], sire[j], dam[j]) >= 0:
+                straight = a[sire[i], sire[j]] * a[dam[i], dam[j]]
+                crossed = a[sire[i], dam[j]] * a[dam[i], sire[j]]
+                d[i, j] = 0.25 * (straight + crossed)
+    return d

@@ -8,7 +8,7 @@ import pytest
 from numpy.polynomial import Polynomial
 
 import breedblup as bb
-from breedblup.design import legendre, orthogonal_polynomials
+from breedblup.design import RecordCounts, legendre, orthogonal_polynomials
 from breedblup.frames import Table
 
 
@@ -34,8 +34,8 @@ FRAME = pl.DataFrame(
 def test_types_decide_as_in_lme4() -> None:
     built = design("y ~ h + n + x", FRAME)
     assert term(built, "h").levels.to_list() == ["a", "b"]
-    assert term(built, "h").codes.tolist() == [1, 0, 1, 0]
-    np.testing.assert_array_equal(term(built, "x").basis[:, 0], FRAME["x"])
+    assert term(built, "h").links[0].codes.tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(term(built, "x").values[:, 0], FRAME["x"])
     assert not term(built, "n").classes
     assert any(
         note.startswith("n: a column of whole numbers, taken as a covariate; write factor(n)") for note in built.notes
@@ -68,15 +68,15 @@ def test_interactions_have_observed_levels_only() -> None:
     )
     built = design("y ~ 0 + a:b:c", records)
     assert term(built, "a:b:c").levels.to_list() == ["x:2:p", "x:10:q", "y:10:p"]
-    assert term(built, "a:b:c").codes.tolist() == [0, 2, 1, 0]
+    assert term(built, "a:b:c").links[0].codes.tolist() == [0, 2, 1, 0]
 
 
 def test_covariate_nested_in_classes() -> None:
     built = design("y ~ h + h:leg(x, 1, range=(0, 4))", FRAME)
     nested = term(built, "h:leg(x, 1)")
-    assert nested.equations == 4
+    assert len(nested.levels) * len(nested.coordinates) == 4
     assert nested.label(1, 1) == "b:1"
-    np.testing.assert_allclose(nested.basis[:, 1], np.sqrt(1.5) * (FRAME["x"].to_numpy() / 2 - 1))
+    np.testing.assert_allclose(nested.values[:, 1], np.sqrt(1.5) * (FRAME["x"].to_numpy() / 2 - 1))
 
 
 def test_legendre_is_orthonormal() -> None:
@@ -98,7 +98,7 @@ def test_orthogonal_polynomials_span_and_are_orthonormal() -> None:
 
 def test_missing_traits_are_counted_and_zero_is_a_value() -> None:
     built = design("y ~ 1", file("animal,y\n4,4.5\n5,NA\n6,\n7,0\n8,.\n9,nan\n"))
-    assert built.y.tolist() == [4.5, 0.0]
+    assert built.y.tolist() == [[4.5], [0.0]]
     assert built.rows.tolist() == [0, 3]
     counts = built.counts
     assert (counts.read, counts.used, counts.without_trait, counts.without_effect) == (6, 2, 4, 0)
@@ -145,7 +145,7 @@ def test_weights_have_to_be_positive() -> None:
     records = pl.DataFrame({"y": [1.0, 2.0, 3.0], "w": [1.0, 0.0, 2.0]})
     with pytest.raises(bb.RecordError, match="records row 1: weight 'w' is 0; weights have to be positive"):
         design("y ~ 1", records, weights="w")
-    assert design("y ~ 1", records.filter(pl.col("w") > 0), weights="w").weights.tolist() == [1.0, 2.0]  # type: ignore[union-attr]
+    assert design("y ~ 1", records.filter(pl.col("w") > 0), weights="w").weights.tolist() == [[1.0], [2.0]]  # type: ignore[union-attr]
 
 
 def test_nothing_left() -> None:
@@ -201,3 +201,82 @@ def test_trait_and_covariates_are_described() -> None:
     notes = design("y ~ x", FRAME).notes
     assert "y: mean 2.5, SD 1.29099, from 1 to 4" in notes
     assert "x: mean 1.75, SD 1.04083, from 0.5 to 3" in notes
+
+
+PENS = pl.DataFrame(
+    {
+        "y": [1.0, 2.0, 3.0, 4.0], "z": [5.0, None, None, 8.0], "pig": ["a", "b", "c", "d"],
+        "mate1": ["b", "a", None, "c"], "mate2": ["c", None, None, "a"], "w1": [0.5, 1.0, None, 0.25],
+        "herd": ["p", "q", None, "p"], "age": [1.0, 2.0, 3.0, None],
+    }
+)  # fmt: skip
+
+
+def test_members_may_be_missing_and_are_counted() -> None:
+    built = design("y ~ 1 + (1 | mm(mate1, mate2, weights=(1, 0.5)))", PENS)
+    members = built.random[0]
+    assert members.levels.to_list() == ["a", "b", "c"]
+    assert [link.codes.tolist() for link in members.links] == [[1, 0, -1, 2], [2, -1, -1, 0]]
+    assert [link.entries[0].scale for link in members.links] == [1.0, 0.5]
+    key = "mm(mate1, mate2, weights=(1, 0.5))"
+    assert f"{key}: effects of mate1, mate2 added up, weights 1.0, 0.5" in built.notes
+    assert f"{key}: 1 record without any of mate1, mate2: no such effect on them" in built.notes
+
+
+def test_weights_of_members_are_columns_too() -> None:
+    built = design("y ~ 1 + (1 | mm(mate1, weights=w1))", PENS)
+    values = built.random[0].values
+    assert values is not None
+    assert values[:, 0].tolist() == [0.5, 1.0, 0.0, 0.25]
+    with pytest.raises(
+        bb.RecordError,
+        match="records row 2: the weight 'w1' is missing where 'pig' is known -> fill it in, or leave that",
+    ):
+        design("y ~ 1 + (1 | mm(pig, weights=w1))", PENS)
+
+
+def test_what_a_trait_does_not_need_may_be_missing() -> None:
+    model = bb.Model.from_formula(["y ~ 1 + (1 | pig)", "z ~ herd + (1 | pig)"])
+    built = bb.build_design(model, PENS, {})
+    assert [link.codes.tolist() for link in built.fixed[1].links] == [[0, -1, -1, 0]]
+    assert built.fixed[1].levels.to_list() == ["p"]  # q and the empty cell stand where z is missing
+    np.testing.assert_array_equal(built.y[:, 1], [5.0, np.nan, np.nan, 8.0])
+    assert built.observed.tolist() == [[True, True], [True, False], [True, False], [True, True]]
+    assert "2 records without a value of 'z' left out" in built.notes
+    with pytest.raises(bb.RecordError, match="records row 3: 'age' is missing where 'y', 'z' is known -> fill it in"):
+        bb.build_design(bb.Model.from_formula("(y, z) ~ age"), PENS, {})
+    dropped = bb.build_design(bb.Model.from_formula(["y ~ 1", "z ~ 1 + age"]), PENS, {}, missing_effects="drop")
+    assert dropped.observed[:, 1].tolist() == [True, False, False, False]
+    assert dropped.counts == RecordCounts(4, 4, 0, 0)
+
+
+def test_a_trait_without_records() -> None:
+    with pytest.raises(bb.RecordError, match="records: none of the 4 records has a value of 'w'"):
+        bb.build_design(bb.Model.from_formula("(y, w) ~ 1"), PENS.with_columns(w=pl.lit(None, dtype=pl.Float64)), {})
+    late = PENS.with_columns(z=pl.Series([None, None, 1.0, None]))
+    with pytest.raises(
+        bb.RecordError, match="no record with 'z' is left after those with a missing effect were left out"
+    ):
+        bb.build_design(bb.Model.from_formula(["y ~ 1", "z ~ 1 + herd"]), late, {}, missing_effects="drop")
+
+
+def test_a_relationship_that_is_not_there() -> None:
+    model = bb.Model.from_formula("y ~ 1 + (1 | vm(pig, Dom))")
+    with pytest.raises(
+        bb.ModelError,
+        match=r"vm\(pig, Dom\) needs the relationship 'Dom', and none of that name is given; did you mean 'Domi'\? -> add it",
+    ):
+        bb.build_design(model, PENS, {"Domi": bb.inverse_from(np.eye(4), list("abcd"), kind="relationship")})
+
+
+def test_classes_of_the_residual_are_counted_and_need_a_variance() -> None:
+    model = bb.Model.from_formula("y ~ 1", residual_classes="stage")
+    records = PENS.with_columns(stage=pl.Series(["late", "early", "late", "late"]))
+    built = bb.build_design(model, records, {})
+    assert built.residual_codes is not None
+    assert built.residual_codes.tolist() == [1, 0, 1, 1]
+    assert "residual variance by stage: early 1 record, late 3 records" in built.notes
+    with pytest.raises(
+        bb.ModelError, match=r"no residual variance is given for 'early' of the records \(given: 'late'\) -> add it"
+    ):
+        bb.evaluate(model, records, bb.VarianceComponents({}, residual={"late": 2.0}))

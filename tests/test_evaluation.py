@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, cast
 
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from reference import blup_by_v, full_rank_columns, indicator, positive_definite, random_pedigree, tabular_a
 
 import breedblup as bb
-from breedblup.evaluation import accuracy_from_reliability, parent_average, progeny_with_records
+from breedblup.evaluation.tables import accuracy_from_reliability, parent_average, progeny_with_records
 from breedblup.frames import Table
-from breedblup.mme import EnergyBound
+from breedblup.mme import EnergyBound, factor_fixed
 from breedblup.solvers.operators import CsrOperator
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -140,7 +141,7 @@ def test_the_bound_is_a_bound() -> None:
         c = equations.lhs.toarray()
         exact = np.linalg.solve(c, equations.rhs)
         operator = CsrOperator(equations.lhs)
-        bound = EnergyBound(operator, prepared.layout, problem.variances, prepared.constraints.factor)
+        bound = EnergyBound(operator, prepared.layout, problem.variances, factor_fixed(equations.lhs, prepared.layout))
         rng = np.random.default_rng(seed)
         free = np.ones(exact.size)
         free[prepared.constraints.equations] = 0.0
@@ -213,8 +214,14 @@ def test_accuracy_scales() -> None:
 
 def test_family_columns() -> None:
     sire, dam = np.array([-1, -1, 0, 0, 3]), np.array([-1, -1, 1, -1, 3])
-    np.testing.assert_allclose(parent_average(np.arange(5.0) + 2, sire, dam), [0, 0, 2.5, 1, 5])
-    assert progeny_with_records(np.array([True, True, True, True, True]), sire, dam).tolist() == [2, 1, 0, 1, 0]
+    np.testing.assert_allclose(parent_average(np.arange(5.0) + 2, ((sire, 0.5), (dam, 0.5))), [0, 0, 2.5, 1, 5])
+    assert progeny_with_records(np.array([True, True, True, True, True]), ((sire, 0.5), (dam, 0.5))).tolist() == [
+        2,
+        1,
+        0,
+        1,
+        0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -230,13 +237,26 @@ def test_options_refused(options: dict[str, Any], message: str) -> None:
         bb.EvaluateOptions(**options)
 
 
-def test_variance_of_zero() -> None:
+@pytest.mark.parametrize("options", [DIRECT, ITERATED])
+def test_a_variance_of_zero_is_the_model_without_the_term(options: bb.EvaluateOptions) -> None:
     problem = Problem(2)
     problem.variances = bb.VarianceComponents({"animal": 0.0, "ide(animal)": 1.0}, residual=1.0)
-    with pytest.raises(
-        bb.ModelError, match="the variance of 'animal' is 0: its effects are all zero -> leave the term out"
-    ):
-        problem.evaluate()
+    evaluation = problem.evaluate(options)
+    assert (evaluation.ebv["ebv"] == 0).all()
+    assert (evaluation.ebv["pev"] == 0).all()
+    assert evaluation.ebv["reliability"].is_null().all()
+    assert any(
+        note.startswith("animal: covariance matrix of order 1 and rank 0, fitted by") for note in evaluation.notes
+    )
+    without = bb.evaluate(
+        bb.Model.from_formula("milk ~ herd + age + (1 | animal)", weights="w"),
+        problem.records,
+        bb.VarianceComponents({"animal": 1.0}, residual=1.0),
+        options=options,
+    )
+    np.testing.assert_allclose(
+        evaluation.random("ide(animal)")["solution"], without.random("animal")["solution"], rtol=1e-7, atol=1e-9
+    )
 
 
 def test_relationship_of_the_wrong_kind() -> None:
@@ -307,7 +327,7 @@ def test_layout_names_equations() -> None:
 def test_memory_is_planned() -> None:
     problem = Problem(5)
     with pytest.raises(
-        bb.ResourceError, match="assembling the equations would take .* may be used -> give more memory"
+        bb.ResourceError, match="coding the records for the equations would take .* may be used -> give more memory"
     ):
         problem.evaluate(bb.EvaluateOptions(memory_bytes=1000))
 
@@ -416,7 +436,7 @@ def test_mrode_from_the_stages() -> None:
     design = bb.build_design(model, records, {"animal": bb.a_inverse(pedigree)})
     layout = bb.EquationLayout.of(design.terms)
     incidence = bb.build_incidence(design, layout)
-    constraints = bb.constrain_fixed(incidence, layout)
+    constraints = bb.constrain_fixed(design, layout)
     equations = bb.assemble_equations(incidence, layout, constraints).equations(variances)
     x = np.linalg.solve(equations.lhs.toarray(), equations.rhs)
     whole = bb.evaluate(model, records, variances, {"animal": pedigree})
@@ -492,7 +512,7 @@ def test_the_bound_holds_in_floating_point(mean: float, variances: tuple[float, 
     prepared = bb.prepare(model, records, given, {"animal": pedigree}, options=bb.EvaluateOptions(method="pcg"))
     equations = prepared.pattern.equations(given)
     try:
-        solution = bb.solve_equations(equations, prepared, None)
+        solution = bb.solve_system(bb.System.of(equations, None), prepared, None)
     except bb.NotConverged as stopped:
         solution = cast(bb.Solution, stopped.solution)
     bound = solution.rounds[-1].error_bound
@@ -613,3 +633,31 @@ def test_codes_of_missing_parents_are_those_of_the_pedigree() -> None:
     records = records.with_columns(animal=pl.col("animal").replace("c", "-9"))
     with pytest.raises(bb.RecordError, match="records: animal '-9' of the records bears the code of a missing parent"):
         bb.evaluate(model, records, given, relationships, options=options)
+
+
+def test_reduce_is_refused_where_nothing_knows_parents() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 4.0], "h": ["a", "a", "b"]})
+    variances = bb.VarianceComponents({"h": 1.0}, residual=2.0)
+    with pytest.raises(
+        bb.ModelError,
+        match="a reduced animal model is asked for, but no random term has a pedigree -> leave reduce out",
+    ):
+        bb.evaluate(
+            bb.Model.from_formula("y ~ 1 + (1 | h)"), records, variances, options=bb.EvaluateOptions(reduce=True)
+        )
+    with pytest.raises(bb.ModelError, match="reduce is 'yes'; it can be True or False"):
+        bb.EvaluateOptions(reduce="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [DIRECT, ITERATED])
+def test_reduced_equations_are_fewer_and_say_so(options: bb.EvaluateOptions) -> None:
+    problem = Problem(8)
+    whole = problem.evaluate(options)
+    reduced = problem.evaluate(replace(options, reduce=True))
+    assert any(note.startswith("reduced animal model: ") for note in reduced.notes)
+    assert reduced.plan.equations < whole.plan.equations == reduced.counts["equations"]
+    for column in ("ebv", "pev", "reliability", "mendelian_sampling"):
+        np.testing.assert_allclose(reduced.ebv[column], whole.ebv[column], rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(reduced.fixed["estimate"], whole.fixed["estimate"], rtol=1e-7, atol=1e-8)
+    bound = reduced.solution.rounds[-1].error_bound
+    assert (bound is None) == (options.method == "cholesky")
