@@ -59,11 +59,10 @@ def memory_budget(given: int | None) -> int:
     return given if given is not None else int(MEMORY_SHARE * psutil.virtual_memory().available)
 
 
-def assembly_bytes(records: int, columns: int, equations: int, inverse_entries: int) -> int:
-    """Most bytes that the assembled equations can take: every pair of columns of a record in a place of its own."""
-    nonzeros = records * columns**2 + inverse_entries + equations
-    incidence = records * columns * (4 + 8)
-    return incidence + nonzeros * (4 + 8 + 8) + inverse_entries * (8 + 8 + 4) + 60 * equations
+def incidence_bytes(records: int, traits: int, links: int, columns: int, equations: int, inverse_entries: int) -> int:
+    """Bytes of the coded records, their lists by level, and the entries of the inverse relationships."""
+    coded = records * (links * (4 + 8) + traits * (8 + 8) + columns * 8 + 4)
+    return coded + inverse_entries * (8 + 4) + 60 * equations
 
 
 def refuse_unless_fits(what: str, needed: int, budget: int, advice: str) -> None:
@@ -109,7 +108,7 @@ def choose_plan(
         If what was asked for does not fit.
     """
     reasons = []
-    stored = {"equations": 28 * nonzeros, "vectors": 8 * 8 * equations}
+    stored = {"equations": 12 * nonzeros, "vectors": 8 * 8 * equations}
     if symbolic is None:
         why = "PCG asked for" if method == "pcg" else f"{equations:,} equations"
         reasons.append(f"no factor considered: {why}" + ("; pev = 'exact' adds PEV" if pev == "auto" else ""))

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import a_ignoring_inbreeding, random_pedigree, tabular_a
+from reference import a_ignoring_inbreeding, positive_definite, random_pedigree, tabular_a
 
 from breedblup.kernels import assembly, pedigree
 
@@ -101,51 +101,126 @@ def test_order_cuts_every_loop_once() -> None:
     assert sorted(order.tolist()) == list(range(7))
 
 
-def dense_incidence(columns: np.ndarray, slots: np.ndarray, covariates: np.ndarray, size: int) -> np.ndarray:
-    w = np.zeros((columns.shape[0], size))
-    for i, k in np.ndindex(columns.shape):
-        if columns[i, k] >= 0:
-            w[i, columns[i, k]] += 1.0 if slots[k] < 0 else covariates[i, slots[k]]
-    return w
+class RandomEquations:
+    """Records of some traits in two terms, a fixed one and one with K⁻¹, some of them reached by two links."""
+
+    def __init__(self, seed: int, n: int, traits: int, levels: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.widths, self.levels = (traits, 2 * traits), (3, levels)
+        self.size = 3 * traits + 2 * traits * levels
+        codes = np.column_stack([rng.integers(-1, 3, n), *(rng.integers(-1, levels, n) for _ in range(2))])
+        patterns = rng.random((4, traits)) < 0.7
+        self.rows = assembly.Rows(
+            codes.astype(np.int32), rng.standard_normal((n, 2)), rng.uniform(0.5, 2, (n, traits)),
+            rng.integers(0, 4, n).astype(np.int32), patterns,
+        )  # fmt: skip
+        first = 3 * traits
+        listed = [(t, 0, t, traits, -1, 1.0) for t in range(traits)]
+        listed += [
+            (t, link, first + c * traits + t, 2 * traits, c - 1, 0.5 * link)
+            for t in range(traits)
+            for link in (1, 2)
+            for c in (0, 1)
+        ]
+        listed.sort()
+        trait, link, start, width, column, scale = (np.array(part) for part in zip(*listed, strict=True))
+        self.slots = assembly.Slots(
+            np.searchsorted(trait, np.arange(traits + 1)), trait.astype(np.int32), link.astype(np.int32),
+            start.astype(np.int64), width.astype(np.int64), column.astype(np.int32), scale.astype(np.float64),
+        )  # fmt: skip
+        inverse = scipy.sparse.csr_array(
+            scipy.sparse.random_array((levels, levels), density=0.4, rng=rng) + scipy.sparse.eye_array(levels)
+        )
+        inverse.sort_indices()
+        self.inverse = inverse
+        nothing = scipy.sparse.csr_array((3, 3))
+        every = np.arange(2 * traits)
+        mask = every[:, None] // traits == every[None, :] // traits if seed % 2 else np.ones((2 * traits,) * 2, bool)
+        self.mask = mask
+        self.terms = [
+            self.term(0, traits, np.array([0]), 3, nothing, np.zeros((traits, traits), bool)),
+            self.term(first, 2 * traits, np.array([1, 2]), levels, inverse, mask),
+        ]
+        self.dropped = np.zeros(self.size, bool)
+        self.dropped[rng.integers(0, first, 1)] = True
+        roots = [positive_definite(rng, traits) for _ in range(4)]
+        self.residual = np.array([np.where(np.outer(o, o), r, 0.0) for o, r in zip(patterns, roots, strict=True)])
+        self.covariance = positive_definite(rng, 2 * traits) * mask
+        self.y = rng.standard_normal((n, traits))
+
+    def term(
+        self, first: int, width: int, links: np.ndarray, levels: int, inverse: scipy.sparse.csr_array, mask: np.ndarray
+    ) -> assembly.TermRows:
+        codes = self.rows.codes
+        pointer = np.empty(levels + 1, dtype=np.int64)
+        entries = np.empty(np.count_nonzero(codes[:, links] >= 0), dtype=np.int64)
+        assembly.records_of_levels(codes, links, pointer, entries)
+        at = [
+            [q for q in range(self.slots.link.size) if self.slots.link[q] == link and self.slots.first[q] == first + c]
+            for link in range(codes.shape[1])
+            for c in range(width)
+        ]
+        ends = np.concatenate([[0], np.cumsum([len(one) for one in at])])
+        flat = np.array([q for one in at for q in one], dtype=np.int32)
+        return assembly.TermRows(
+            first, width, pointer, entries, ends, flat, inverse.indptr.astype(np.int64),
+            inverse.indices.astype(np.int32), inverse.data, mask,
+        )  # fmt: skip
+
+    def dense(self) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right side, a record and a pair of traits at a time."""
+        lhs, rhs = np.zeros((self.size, self.size)), np.zeros(self.size)
+        n, traits = self.y.shape
+        for i in range(n):
+            w = np.zeros((traits, self.size))
+            for q in range(self.slots.link.size):
+                code = self.rows.codes[i, self.slots.link[q]]
+                if code >= 0:
+                    column = self.slots.column[q]
+                    value = self.slots.scale[q] * (1.0 if column < 0 else self.rows.values[i, column])
+                    w[self.slots.trait[q], self.slots.first[q] + code * self.slots.width[q]] += value
+            roots = np.diag(self.rows.roots[i])
+            weight = roots @ self.residual[self.rows.pattern[i]] @ roots
+            lhs += w.T @ weight @ w
+            rhs += w.T @ weight @ self.y[i]
+        start = self.terms[1].first
+        lhs[start:, start:] += np.kron(self.inverse.toarray(), self.covariance)
+        lhs[self.dropped] = 0.0
+        lhs[:, self.dropped] = 0.0
+        lhs[self.dropped, self.dropped] = 1.0
+        rhs[self.dropped] = 0.0
+        return lhs, rhs
 
 
 @settings(max_examples=40, deadline=None)
-@given(SEEDS, st.integers(0, 60), st.integers(1, 4), st.integers(0, 6), st.integers(1, 8), st.integers(1, 3))
-def test_assembly(seed: int, n: int, width: int, fixed: int, levels: int, parts: int) -> None:
-    rng = np.random.default_rng(seed)
-    size = fixed + levels
-    columns = rng.integers(-1, size, (n, width)).astype(np.int32)
-    slots = np.array([k % 2 - 1 for k in range(width)], dtype=np.int32)
-    covariates, weights = rng.standard_normal((n, 1)), rng.random(n)
-    w = dense_incidence(columns, slots, covariates, size)
-    inverse_matrix = scipy.sparse.csr_array(
-        scipy.sparse.random_array((levels, levels), density=0.4, rng=rng) + scipy.sparse.eye_array(levels)
-    )
-    inverse_matrix.sort_indices()
-    inverse = (fixed, inverse_matrix.indptr.astype(np.int64), (inverse_matrix.indices + fixed).astype(np.int32))
-    pointer = np.empty(size + 1, dtype=np.int64)
-    entries = np.empty(np.count_nonzero(columns >= 0), dtype=np.int64)
-    assembly.records_of_equations(columns, pointer, entries)
-    bounds = np.linspace(0, size, parts + 1).astype(np.int64)
-    counts = np.empty(size, dtype=np.int64)
-    assembly.lhs_counts(columns, pointer, entries, inverse, bounds, counts)
-    lhs_pointer = np.concatenate([[0], np.cumsum(counts)])
-    indices, part = np.empty(lhs_pointer[-1], dtype=np.int32), np.empty(lhs_pointer[-1])
-    place = np.empty(inverse_matrix.nnz, dtype=np.int64)
-    lhs = (lhs_pointer, indices, part)
-    assembly.lhs_entries(columns, slots, covariates, weights, pointer, entries, inverse, bounds, lhs, place)
-    for e in range(size):
-        assert (np.diff(indices[lhs_pointer[e] : lhs_pointer[e + 1]]) > 0).all()
-    values = np.empty_like(part)
-    term_bounds = np.array([0, inverse_matrix.nnz])
-    assembly.combine(part, 0.5, inverse_matrix.data, place, np.array([3.0]), term_bounds, values)
-    found = scipy.sparse.csr_array((values, indices, lhs_pointer), shape=(size, size)).toarray()
-    expected = 0.5 * w.T @ np.diag(weights) @ w
-    expected[fixed:, fixed:] += 3.0 * inverse_matrix.toarray()
+@given(SEEDS, st.integers(0, 40), st.integers(1, 3), st.integers(1, 8), st.integers(1, 3))
+def test_assembly(seed: int, n: int, traits: int, levels: int, parts: int) -> None:
+    made = RandomEquations(seed, n, traits, levels)
+    cuts = [np.linspace(0, number, parts + 1).astype(np.int64) for number in made.levels]
+    counts, none, nowhere = np.empty(made.size, dtype=np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32)
+    for term, cut in zip(made.terms, cuts, strict=True):
+        assembly.lhs_columns(term, made.rows, made.slots, made.dropped, cut, counts, none, nowhere)
+    pointer = np.concatenate([[0], np.cumsum(counts)])
+    indices, values = np.full(pointer[-1], -1, dtype=np.int32), np.full(pointer[-1], np.nan)
+    covariances = (np.zeros((made.widths[0],) * 2), made.covariance)
+    for term, cut, covariance in zip(made.terms, cuts, covariances, strict=True):
+        again = np.empty_like(counts)
+        assembly.lhs_columns(term, made.rows, made.slots, made.dropped, cut, again, pointer, indices)
+        lhs = (pointer, indices, values)
+        assembly.lhs_values(term, made.rows, made.slots, made.residual, covariance, made.dropped, cut, lhs)
+    for e in range(made.size):
+        assert (np.diff(indices[pointer[e] : pointer[e + 1]]) > 0).all()
+    found = scipy.sparse.csr_array((values, indices, pointer), shape=(made.size, made.size)).toarray()
+    rhs = np.zeros(made.size)
+    assembly.rhs_sums(made.rows, made.slots, made.residual, made.y, made.dropped, rhs)
+    expected, expected_rhs = made.dense()
     np.testing.assert_allclose(found, expected, atol=1e-12)
-    y, rhs = rng.standard_normal(n), np.zeros(size)
-    assembly.rhs_sums(columns, slots, covariates, y, rhs)
-    np.testing.assert_allclose(rhs, w.T @ y, atol=1e-12)
+    np.testing.assert_allclose(rhs, expected_rhs, atol=1e-12)
+    first, width = made.terms[1].first, made.terms[1].width
+    for level in range(levels):  # blocks of a level are whole, whatever is zero in them
+        own = np.arange(first + level * width, first + (level + 1) * width)
+        for e in own:
+            assert np.isin(own, indices[pointer[e] : pointer[e + 1]]).all()
 
 
 @pytest.mark.parametrize("rows", [40, 200])

@@ -11,6 +11,7 @@ import polars as pl
 
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
+from breedblup.analysis.system import find_reduction, reduction_note
 from breedblup.design import Design, DesignTerm, build_design
 from breedblup.errors import ModelError, RecordError, counted, name_some
 from breedblup.frames import MISSING_VALUES, Table, as_table
@@ -18,14 +19,14 @@ from breedblup.mme import (
     Constraints,
     EquationLayout,
     EquationPattern,
-    assemble_equations,
     build_incidence,
     constrain_fixed,
-    inverse_variance,
+    count_pattern,
 )
+from breedblup.mme.reduction import Reduction
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
-from breedblup.plan import SolvePlan, assembly_bytes, choose_plan, may_analyse, memory_budget, refuse_unless_fits
+from breedblup.plan import SolvePlan, choose_plan, incidence_bytes, may_analyse, memory_budget, refuse_unless_fits
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
 from breedblup.variances import VarianceComponents
@@ -44,8 +45,10 @@ class Prepared:
         K⁻¹ by the column whose levels it relates.
     pattern
         The equations but for the variances.
+    reduction
+        What is eliminated before solving, where that was asked for.
     symbolic
-        The analysed pattern where a factor was considered.
+        The analysed pattern of what is solved, where a factor was considered.
     """
 
     model: Model
@@ -56,6 +59,7 @@ class Prepared:
     layout: EquationLayout
     constraints: Constraints
     pattern: EquationPattern
+    reduction: Reduction | None
     symbolic: SymbolicFactor | None
     plan: SolvePlan
     notes: tuple[str, ...]
@@ -79,21 +83,33 @@ def prepare(
         inverses, notes = _inverses(model, table, relationships or {}, options)
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
-        layout = EquationLayout.of(design.terms)
+        layout = EquationLayout.of(design.terms, variances)
+        _check_residual_classes(design, variances)
     budget = memory_budget(options.memory_bytes)
-    refuse_unless_fits("assembling the equations", _assembly_bytes(layout, design), budget, "give more memory")
+    needed = _incidence_bytes(layout, design)
+    refuse_unless_fits("coding the records for the equations", needed, budget, "give more memory")
     with watch.stage("equations", f"assembling {layout.size:,} equations"):
         incidence = build_incidence(design, layout)
-        constraints = constrain_fixed(incidence, layout)
-        pattern = assemble_equations(incidence, layout, constraints)
+        constraints = constrain_fixed(design, layout)
+        counts = count_pattern(incidence, layout, constraints.equations)
+        refuse_unless_fits("assembling the equations", needed + counts.bytes, budget, "give more memory")
+        pattern = EquationPattern.of(counts, layout)
+    solved, reduction = pattern.pattern.matrix(pattern.values), None
+    if options.reduce:
+        with watch.stage("reduction", "finding animals to eliminate"):
+            reduction = find_reduction(pattern, layout)
+            refuse_unless_fits("eliminating animals", needed + reduction.bytes, budget, "leave reduce out")
+            solved, budget = reduction.matrix(), budget - reduction.bytes
+        notes += (reduction_note(reduction, layout),)
     symbolic = None
-    if may_analyse(options.method, options.pev, layout.size):
+    if may_analyse(options.method, options.pev, solved.shape[0]):
         with watch.stage("analysis", "ordering the equations, counting their factor"):
-            symbolic = analyse(pattern.pattern.matrix(pattern.pattern.records_part))
-    plan = choose_plan(layout.size, pattern.nonzeros, symbolic, method=options.method, pev=options.pev, budget=budget)
-    notes += design.notes + constraints.notes(layout) + plan.reasons
+            symbolic = analyse(solved)
+    plan = choose_plan(solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget)
+    notes += design.notes + _rank_notes(layout) + constraints.notes(layout) + plan.reasons
     return Prepared(
-        model, variances, options, inverses, design, layout, constraints, pattern, symbolic, plan, notes, watch.seconds
+        model, variances, options, inverses, design, layout, constraints, pattern, reduction, symbolic, plan, notes,
+        watch.seconds,
     )
 
 
@@ -110,8 +126,29 @@ def _check_arguments(model: object, variances: object, relationships: object) ->
             f"relationships is a {type(relationships).__name__}; give a dictionary, such as {{'animal': pedigree}}"
         )
     variances.check(model)
-    for term in model.random:
-        inverse_variance(term.key, variances)
+
+
+def _check_residual_classes(design: Design, variances: VarianceComponents) -> None:
+    """Every class of the records has a residual variance."""
+    if design.residual_levels is None:
+        return
+    known = variances.residual_classes
+    lacking = [level for level in design.residual_levels if level not in known]
+    if lacking:
+        raise ModelError(
+            f"no residual variance is given for {name_some(lacking)} of the records (given: {name_some(known)}) "
+            "-> add it to the variances, or correct the records"
+        )
+
+
+def _rank_notes(layout: EquationLayout) -> tuple[str, ...]:
+    """Which covariance matrices are singular, and so fitted by fewer effects."""
+    return tuple(
+        f"{term.name}: covariance matrix of order {len(term.coordinates)} and rank {loading.shape[1]}, fitted by as many "
+        "uncorrelated effects a level"
+        for term, loading in zip(layout.terms, layout.loadings, strict=True)
+        if loading is not None
+    )
 
 
 def _inverses(
@@ -120,51 +157,61 @@ def _inverses(
     relationships: Mapping[str, Pedigree | RelationshipInverse],
     options: EvaluateOptions,
 ) -> tuple[dict[str, RelationshipInverse], tuple[str, ...]]:
-    """K⁻¹ for each relationship given; animals that a pedigree lacks become founders where the user said so."""
+    """K⁻¹ by name for each relationship given; animals that a pedigree lacks become founders where the user said so."""
     inverses = {}
     notes: list[str] = []
-    for column, given in relationships.items():
+    for name, given in relationships.items():
         if isinstance(given, RelationshipInverse):
-            inverses[column] = given
+            inverses[name] = given
             continue
         if not isinstance(given, Pedigree):
             raise ModelError(
-                f"relationships[{column!r}] is a {type(given).__name__}; give a Pedigree or a RelationshipInverse "
+                f"relationships[{name!r}] is a {type(given).__name__}; give a Pedigree or a RelationshipInverse "
                 "(inverse_from makes one of a matrix and its ids)"
             )
         pedigree = given
         notes += given.report.warnings
-        if options.unknown_animals == "founder" and column in table.frame.columns:
-            new = _new_ids(model, table, column, pedigree)
+        if options.unknown_animals == "founder":
+            new = _new_ids(model, table, name, pedigree)
             if len(new):
                 pedigree = pedigree.with_founders(new)
                 shown = name_some(new.to_list())
                 notes.append(
                     f"{counted(len(new), 'animal')} of the records added to the pedigree as unrelated: {shown}"
                 )
-        inverses[column] = a_inverse(pedigree, inbreeding=options.inbreeding)
+        inverses[name] = a_inverse(pedigree, inbreeding=options.inbreeding)
     return inverses, tuple(notes)
 
 
-def _new_ids(model: Model, table: Table, column: str, pedigree: Pedigree) -> pl.Series:
-    """Ids with a record of the trait that a pedigree lacks, each once; a missing id is left to the design to refuse."""
-    measured = pl.Series(~np.isnan(table.numbers(model.traits[0])), dtype=pl.Boolean)
-    ids = table.text(column).filter(measured).drop_nulls().unique(maintain_order=True)
+def _new_ids(model: Model, table: Table, name: str, pedigree: Pedigree) -> pl.Series:
+    """Ids with a record that a pedigree lacks, each once; a missing id is left to the design to refuse."""
+    traits = np.column_stack([table.numbers(trait) for trait in model.traits])
+    measured = pl.Series(~np.isnan(traits).all(axis=1), dtype=pl.Boolean)
+    columns = dict.fromkeys(
+        column
+        for term in model.random
+        if term.relationship_name == name
+        for group in term.groups
+        for column in group.columns
+    )
+    named = [table.text(column).filter(measured).drop_nulls().rename("id") for column in columns]
+    ids = pl.concat([pl.Series("id", [], dtype=pl.String), *named]).unique(maintain_order=True)
     new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))
     new = new.filter(~new.str.strip_chars().is_in(MISSING_VALUES))
     bearing = new.filter(new.str.strip_chars().is_in(pedigree.missing_parents))
     if len(bearing):
         raise RecordError(
-            f"{table.name}: {column} {name_some(bearing.to_list())} of the records bears the code of a missing parent "
-            "-> it cannot be added to the pedigree; correct the id"
+            f"{table.name}: {', '.join(columns)} {name_some(bearing.to_list())} of the records bears the "
+            "code of a missing parent -> it cannot be added to the pedigree; correct the id"
         )
     return new
 
 
-def _assembly_bytes(layout: EquationLayout, design: Design) -> int:
+def _incidence_bytes(layout: EquationLayout, design: Design) -> int:
     entries = sum(_inverse_entries(term) for term in design.random)
-    width = sum(len(term.coefficients) for term in layout.terms)
-    return assembly_bytes(design.y.size, width, layout.size, entries)
+    links = sum(len(term.links) for term in layout.terms)
+    columns = sum(term.values.shape[1] for term in layout.terms if term.values is not None)
+    return incidence_bytes(len(design.y), len(design.traits), links, columns, layout.size, entries)
 
 
 def _inverse_entries(term: DesignTerm) -> int:

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.preparation import Prepared, prepare
 from breedblup.analysis.progress import Monitor, Stopwatch
+from breedblup.analysis.system import System
 from breedblup.errors import NotConverged, NotPositiveDefinite, NumericalError
-from breedblup.evaluation import Evaluation, fixed_table, genetic_table, random_table
-from breedblup.mme import EnergyBound, MixedModelEquations
+from breedblup.evaluation import Evaluation, fixed_table, genetic_table, inverse_by_level, random_effects
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
 from breedblup.solvers.cholesky import CholeskyFactor
 from breedblup.solvers.operators import CsrOperator
 from breedblup.solvers.pcg import solve_pcg
-from breedblup.solvers.preconditioners import FixedAndBlocks
 from breedblup.solvers.records import PcgRound, Solution
 from breedblup.variances import VarianceComponents
 
@@ -77,63 +76,71 @@ def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> 
     watch = Stopwatch(monitor)
     with watch.stage("values", "filling in the variances"):
         equations = prepared.pattern.equations(prepared.variances)
+        system = System.of(equations, prepared.reduction)
     factor = None
     if prepared.plan.method == "cholesky" or prepared.plan.pev:
         with watch.stage("factor", f"factorising, {prepared.plan.factor_nonzeros:,} entries"):
-            factor = _factorise(prepared, equations)
+            factor = _factorise(prepared, system)
     with watch.stage("solve", f"solving by {prepared.plan.method}"):
-        solution = solve_equations(equations, prepared, factor, monitor)
-    inverse_diagonal = None
+        solution = solve_system(system, prepared, factor, monitor)
+    inverse = None
     if prepared.plan.pev and factor is not None:
         with watch.stage("selected inverse", "prediction error variances by the selected inverse"):
-            inverse_diagonal = factor.inverse_diagonal()
+            inverse = inverse_by_level(factor, prepared.layout, system.reduced)
     with watch.stage("tables", "tables of results"):
-        evaluation = _evaluation(prepared, solution, inverse_diagonal)
+        evaluation = _evaluation(prepared, solution, inverse)
     return replace(evaluation, seconds=prepared.seconds | watch.seconds)
 
 
-def _factorise(prepared: Prepared, equations: MixedModelEquations) -> CholeskyFactor:
+def _factorise(prepared: Prepared, system: System) -> CholeskyFactor:
     assert prepared.symbolic is not None
     try:
-        return prepared.symbolic.factorise(equations.lhs)
+        return prepared.symbolic.factorise(system.lhs)
     except NotPositiveDefinite as failure:
+        equation = system.number(failure.equation)
         raise NotPositiveDefinite(
-            f"{prepared.layout.describe(failure.equation)} has a non-positive pivot: the equations are not positive "
+            f"{prepared.layout.describe(equation)} has a non-positive pivot: the equations are not positive "
             "definite to working precision -> look for a term that repeats another, or extreme covariates",
-            failure.equation,
+            equation,
         ) from None
 
 
-def solve_equations(
-    equations: MixedModelEquations,
+def solve_system(
+    system: System,
     prepared: Prepared,
     factor: CholeskyFactor | None,
     monitor: Monitor | None = None,
 ) -> Solution:
-    """Solve by the factor where the plan says so, by PCG otherwise; `NotConverged` where that did not end well."""
+    """Solve by the factor where the plan says so, by PCG otherwise; the solution is that of all equations.
+
+    Raises
+    ------
+    NotConverged
+        If the iteration did not end well.
+    """
     options = prepared.options.pcg
-    operator = CsrOperator(equations.lhs)
+    operator = CsrOperator(system.lhs)
     if prepared.plan.method == "cholesky":
         assert factor is not None
-        return _direct_solution(operator, equations.rhs, factor)
-    preconditioner = FixedAndBlocks.of(
-        equations.lhs, prepared.layout.blocks(), prepared.constraints.factor,
-        float(prepared.variances.residual_matrix()[0, 0]),
-    )  # fmt: skip
-    bound = EnergyBound(operator, prepared.layout, prepared.variances, prepared.constraints.factor)
+        direct = _direct_solution(operator, system.rhs, factor)
+        return replace(direct, x=system.expand(direct.x))
+    fixed = system.factor_fixed()
 
     def tell(record: PcgRound) -> None:
         if monitor is not None:
             monitor("round", {"round": record.round, "error": record.error_estimate})
 
-    solution = solve_pcg(operator, equations.rhs, preconditioner, options=options, error_bound=bound, monitor=tell)
+    solution = solve_pcg(
+        operator, system.rhs, system.preconditioner(fixed), options=options,
+        error_bound=system.bound(prepared.variances, fixed), monitor=tell,
+    )  # fmt: skip
     if not solution.converged:
         raise NotConverged(
             f"PCG stopped after {len(solution.rounds)} rounds with {options.criterion} at {_reached(solution):.1e}, above "
             f"{options.tolerance:g} -> allow more rounds, or a larger tolerance",
             solution,
         )
-    return solution
+    return replace(solution, x=system.expand(solution.x))
 
 
 def _reached(solution: Solution) -> float:
@@ -170,13 +177,8 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(part)) / size if size > 0 else 0.0
 
 
-def _evaluation(
-    prepared: Prepared,
-    solution: Solution,
-    inverse_diagonal: NDArray[np.float64] | None,
-) -> Evaluation:
+def _evaluation(prepared: Prepared, solution: Solution, inverse: list[NDArray[np.float64]] | None) -> Evaluation:
     design, layout = prepared.design, prepared.layout
-    trait = design.trait
     counts = {
         "records_read": design.counts.read,
         "records_used": design.counts.used,
@@ -186,17 +188,21 @@ def _evaluation(
         "equations": layout.size,
         "nonzeros": prepared.pattern.nonzeros,
     }
+    observed = design.observed
+    effects = {
+        term.name: random_effects(
+            layout, k, prepared.variances, solution.x, None if inverse is None else inverse[k], observed
+        )
+        for k, term in enumerate(layout.terms)
+        if term.kind == "random"
+    }
+    of_fixed = None if inverse is None else np.concatenate([np.empty(0), *inverse[: len(design.fixed)]])
     return Evaluation(
         model=prepared.model,
         variances=prepared.variances,
-        genetic=genetic_table(
-            design, layout, solution.x, inverse_diagonal, prepared.variances, prepared.options.accuracy
-        ),
-        fixed_effects=fixed_table(design, layout, prepared.constraints, solution.x, inverse_diagonal),
-        random_effects={
-            term.name: random_table(term, trait, layout.slice_of(term.name), solution.x, inverse_diagonal)
-            for term in design.random
-        },
+        genetic=genetic_table(list(effects.values()), prepared.options.accuracy),
+        fixed_effects=fixed_table(layout, prepared.constraints, solution.x, of_fixed),
+        effects=effects,
         relationships=prepared.relationships,
         solution=solution,
         plan=prepared.plan,
@@ -213,6 +219,6 @@ def _base_in_words(relationships: Mapping[str, RelationshipInverse]) -> str:
     """What a breeding value of 0 means before any other base is asked for."""
     if not relationships:
         return "none: no random term has a relationship"
-    if all(relationship.pedigree is not None for relationship in relationships.values()):
+    if all(relationship.parents for relationship in relationships.values()):
         return "the expected breeding value of animals without known parents is 0"
     return "expected breeding values are 0 under the relationships given"

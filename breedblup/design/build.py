@@ -11,10 +11,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.design.basis import evaluate_basis
-from breedblup.design.terms import DesignTerm, code_classes, code_interaction, intercept, resolve
-from breedblup.errors import ModelError, RecordError, counted, name_some, nearest
-from breedblup.frames import MISSING_VALUES, Table, as_table, positions
-from breedblup.model import Covariate, Fixed, Model, Random
+from breedblup.design.choice import choose_records
+from breedblup.design.effects import Coding, random_term
+from breedblup.design.levels import code_interaction, code_where, intercept
+from breedblup.design.terms import DesignTerm, Entry, Link, resolve
+from breedblup.errors import ModelError, counted, nearest
+from breedblup.frames import Table, as_table
+from breedblup.model import Coordinate, Covariate, Fixed, Model
+from breedblup.model.random import affects
 from breedblup.relationship import RelationshipInverse
 
 
@@ -34,12 +38,14 @@ class Design:
 
     Attributes
     ----------
-    trait
-        Name of the response.
+    traits
+        Names of the responses.
     y
-        Its n values.
+        Their n × traits values, NaN where missing.
     weights
-        Weights w of the records (residual variance R/w), or None.
+        Weights w (n × traits) of the records (residual variance R/w), or None.
+    residual_levels, residual_codes
+        Classes that have a residual variance of their own, and that of each record; None where there is one for all.
     rows
         Row of each record in the table that it came from.
     fixed, random
@@ -52,9 +58,11 @@ class Design:
         Where the records came from.
     """
 
-    trait: str
+    traits: tuple[str, ...]
     y: NDArray[np.float64]
     weights: NDArray[np.float64] | None
+    residual_levels: pl.Series | None
+    residual_codes: NDArray[np.int32] | None
     rows: NDArray[np.int64]
     fixed: tuple[DesignTerm, ...]
     random: tuple[DesignTerm, ...]
@@ -67,6 +75,11 @@ class Design:
         """All terms in the order of their equations: fixed, then random."""
         return self.fixed + self.random
 
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Which traits each record has, n × traits."""
+        return ~np.isnan(self.y)
+
 
 def build_design(
     model: Model,
@@ -77,53 +90,79 @@ def build_design(
 ) -> Design:
     """Code the records for a model.
 
-    Records without a value of the trait (empty, ``NA``, ``.``, NaN; 0 is a value) are counted and left out.
+    Values of a trait that are missing (empty, ``NA``, ``.``, NaN; 0 is a value) are left out; a record that has none of
+    the traits is counted and left out.
 
     Parameters
     ----------
     records
         Any data frame, or a `Table`.
     relationships
-        K⁻¹ by the column whose levels it relates.
+        K⁻¹ by the column whose levels it relates, or the name that ``vm()`` gives.
     missing_effects
-        What to do with a record whose trait is known but a class, covariate or weight is missing: refuse, or leave it out
-        and count it.
+        What to do with a value whose class, covariate or weight is missing: refuse, or leave it out and count it.
 
     Raises
     ------
     RecordError
         If there are no records, values cannot be used, or animals are unknown to their relationship.
     ModelError
-        If a relationship is not used, or a term cannot be made of its columns.
+        If a relationship is missing or not used, or a term cannot be made of its columns.
     """
     table = as_table(records, "records")
-    _check_relationships(model, relationships)
+    check_relationships(model, relationships)
     notes: list[str] = []
-    y, keep, counts = _choose_records(model, table, missing_effects, notes)
-    notes.insert(0, describe_values(model.traits[0], y[keep]))
-    used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
+    chosen = choose_records(model, table, missing_effects, notes)
+    keep = chosen.observed.any(axis=1)
     rows = np.flatnonzero(keep)
-    fixed_terms = [resolve(term, table, notes) for term in model.fixed]
+    y = np.where(chosen.observed, chosen.y, np.nan)[rows]
+    notes[:0] = [describe_values(trait, y[~np.isnan(y[:, t]), t]) for t, trait in enumerate(model.traits)]
+    used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
+    coding = Coding(model, table, used, rows, ~np.isnan(y), notes)
+    fixed = tuple(_fixed_term(resolve(term, table, notes), coding) for term in model.fixed)
+    random = tuple(
+        random_term(term, key, coding, relationships) for term, key in zip(model.random, model.keys, strict=True)
+    )
+    levels, codes = _residual_classes(coding)
+    counts = (len(table), rows.size, int(np.count_nonzero(~chosen.measured.any(axis=1))))
     return Design(
-        trait=model.traits[0],
-        y=y[keep],
-        weights=None if model.residual.weights is None else table.numbers(model.residual.weights)[keep],
+        traits=model.traits,
+        y=y,
+        weights=None if chosen.weights is None else np.where(np.isnan(y), 1.0, chosen.weights[rows]),
+        residual_levels=levels,
+        residual_codes=codes,
         rows=rows,
-        fixed=tuple(_fixed_term(term, used, notes) for term in fixed_terms),
-        random=tuple(_random_term(term, used, rows, table, relationships, notes) for term in model.random),
-        counts=counts,
+        fixed=fixed,
+        random=random,
+        counts=RecordCounts(*counts, counts[0] - counts[1] - counts[2]),
         notes=tuple(dict.fromkeys(notes)),
         table=table,
     )
 
 
-def _check_relationships(model: Model, relationships: Mapping[str, RelationshipInverse]) -> None:
-    usable = [term.factors[0] for term in model.random if not term.identity and len(term.factors) == 1]
+def check_relationships(model: Model, relationships: Mapping[str, RelationshipInverse]) -> None:
+    """Refuse relationships that no term uses, and terms whose relationship is missing."""
+    usable = [term.relationship_name for term in model.random if term.relationship_name is not None]
+    related = {
+        column
+        for term in model.random
+        if term.relationship_name in relationships
+        for group in term.groups
+        for column in group.columns
+    }
     for term in model.random:
-        if term.identity and len(term.factors) == 1 and term.factors[0] not in relationships:
+        first = term.groups[0]
+        named = getattr(first, "relationship", None)
+        if named is not None and named not in relationships:
+            known = list(relationships)
+            raise ModelError(
+                f"{term.key} needs the relationship {named!r}, and none of that name is given{nearest(named, known)} "
+                f"-> add it to relationships, or write (1 | {first.columns[0]})"
+            )
+        if getattr(first, "identity", False) and len(first.columns) == 1 and first.columns[0] not in related:
             raise ModelError(
                 f"{term.key} asks for independent levels beside those of a relationship, but none is given for "
-                f"{term.factors[0]!r} -> give it, or write (1 | {term.factors[0]})"
+                f"{first.columns[0]!r} -> give it, or write (1 | {first.columns[0]})"
             )
     for name in relationships:
         if name not in usable:
@@ -133,103 +172,50 @@ def _check_relationships(model: Model, relationships: Mapping[str, RelationshipI
             )
 
 
-def _choose_records(
-    model: Model, table: Table, missing_effects: str, notes: list[str]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], RecordCounts]:
-    """Values of the trait, which records are used, and the counts of the others."""
-    trait = model.traits[0]
-    y = table.numbers(trait)
-    if not len(table):
-        raise RecordError(f"{table.name}: no records below the header")
-    measured = ~np.isnan(y)
-    if not measured.any():
-        raise RecordError(f"{table.name}: none of the {y.size:,} records has a value of {trait!r}")
-    keep = measured.copy()
-    for column in (name for name in model.columns if name != trait):
-        missing = _missing(table, column) & measured
-        lacking = np.flatnonzero(missing)
-        if not lacking.size:
-            continue
-        if missing_effects == "error":
-            raise RecordError(
-                f"{table.places(lacking)}: {column!r} is missing where {trait!r} is known "
-                "-> fill it in, or set missing_effects to 'drop'"
-            )
-        notes.append(f"{counted(lacking.size, 'record')} without {column!r} left out")
-        keep &= ~missing
-    if model.residual.weights is not None:
-        weights = table.numbers(model.residual.weights)
-        wrong = np.flatnonzero(keep & ~(weights > 0))
-        if wrong.size:
-            raise RecordError(
-                f"{table.places(wrong)}: weight {model.residual.weights!r} is {weights[wrong[0]]:g}; weights have to be positive"
-            )
-    without_trait = int(np.count_nonzero(~measured))
-    used = int(np.count_nonzero(keep))
-    if not used:
-        raise RecordError(f"{table.name}: no record is left after those with a missing effect were left out")
-    if without_trait:
-        notes.append(f"{counted(without_trait, 'record')} without a value of {trait!r} left out")
-    return y, keep, RecordCounts(y.size, used, without_trait, y.size - used - without_trait)
-
-
-def _missing(table: Table, column: str) -> NDArray[np.bool_]:
-    """Empty, or one of the codes of a missing value."""
-    if table.column(column).dtype.is_float():
-        return np.isnan(table.numbers(column))
-    text = table.text(column).str.strip_chars()
-    missing: NDArray[np.bool_] = (text.is_null() | text.is_in(MISSING_VALUES)).fill_null(True).to_numpy()
-    return missing
-
-
 def describe_values(name: str, values: NDArray[np.float64]) -> str:
     """Mean, standard deviation and range of a trait or covariate of the records in use."""
     spread = values.std(ddof=1) if values.size > 1 else 0.0
     return f"{name}: mean {values.mean():.6g}, SD {spread:.6g}, from {values.min():.6g} to {values.max():.6g}"
 
 
-def _fixed_term(term: Fixed | Covariate, used: Table, notes: list[str]) -> DesignTerm:
-    classes = term.factors if isinstance(term, Fixed) else term.within
-    columns = [used.text(column) for column in classes]
-    levels, codes = code_interaction(columns) if columns else intercept(len(used))
-    if isinstance(term, Fixed):
-        return DesignTerm(term.name, "fixed", levels, codes)
-    values = used.numbers(term.column)
-    basis = evaluate_basis(term.basis, term.column, values)
-    notes.append(describe_values(term.column, values))
-    notes.extend(basis.notes)
-    return DesignTerm(term.name, "fixed", levels, codes, basis.values, basis.coefficients, classes=False)
+def _fixed_term(term: Fixed | Covariate, coding: Coding) -> DesignTerm:
+    traits, used = coding.model.traits, coding.used
+    mine = [t for t, trait in enumerate(traits) if affects(term, trait)]
+    needed = coding.needed([term])
+    columns = [used.text(column) for column in (term.factors if isinstance(term, Fixed) else term.within)]
+    levels, codes = code_where(columns, needed) if columns else intercept(needed)
+    constant, values = len(levels) == 1, None
+    labels: tuple[str, ...] = ("",)
+    if isinstance(term, Covariate):
+        x = np.where(needed, used.numbers(term.column), np.nan)
+        basis = evaluate_basis(term.basis, term.column, x)
+        coding.notes.extend([describe_values(term.column, x[needed]), *basis.notes])
+        values, labels = basis.values, basis.coefficients
+        constant = constant and term.basis.has_constant
+    entries = tuple(
+        Entry(t, k * len(mine) + place, -1 if values is None else k)
+        for k in range(len(labels))
+        for place, t in enumerate(mine)
+    )
+    return DesignTerm(
+        name=term.name,
+        kind="fixed",
+        levels=levels,
+        coordinates=tuple(Coordinate(label, traits[t]) for label in labels for t in mine),
+        links=(Link(codes, entries),),
+        values=values,
+        classes=isinstance(term, Fixed),
+        constant=constant,
+    )
 
 
-def _random_term(
-    term: Random,
-    used: Table,
-    rows: NDArray[np.int64],
-    table: Table,
-    relationships: Mapping[str, RelationshipInverse],
-    notes: list[str],
-) -> DesignTerm:
-    columns = [used.text(column) for column in term.factors]
-    relationship = None if term.identity or len(columns) > 1 else relationships.get(term.factors[0])
-    if relationship is None:
-        levels, codes = code_interaction(columns) if len(columns) > 1 else code_classes(columns[0])
-        notes.append(f"{term.key}: levels independent (K = I), {counted(len(levels), 'level')} with records")
-        return DesignTerm(term.key, "random", levels, codes)
-    codes = _positions_in(relationship, columns[0], term.factors[0], rows, table)
-    notes.append(f"{term.key}: {'; '.join(relationship.made)}")
-    return DesignTerm(term.key, "random", relationship.ids, codes, relationship=relationship)
-
-
-def _positions_in(
-    relationship: RelationshipInverse, ids: pl.Series, column: str, rows: NDArray[np.int64], table: Table
-) -> NDArray[np.int32]:
-    codes = positions(ids, relationship.ids)
-    unknown = np.flatnonzero(codes < 0)
-    if unknown.size:
-        animals = ids.gather(unknown).unique(maintain_order=True).to_list()
-        raise RecordError(
-            f"{table.places(rows[unknown])}: {column} {name_some(animals)} "
-            f"{'is' if len(animals) == 1 else 'are'} not in the relationship given for {column!r} "
-            "-> add to the pedigree, or set unknown_animals to 'founder'"
-        )
-    return codes
+def _residual_classes(coding: Coding) -> tuple[pl.Series | None, NDArray[np.int32] | None]:
+    """Classes with a residual variance of their own."""
+    factors = coding.model.residual.classes
+    if not factors:
+        return None, None
+    levels, codes = code_interaction([coding.used.text(column) for column in factors])
+    sizes = np.bincount(codes, minlength=len(levels)).tolist()
+    shown = ", ".join(f"{level} {counted(size, 'record')}" for level, size in zip(levels, sizes, strict=True))
+    coding.notes.append(f"residual variance by {':'.join(factors)}: {shown}")
+    return levels, codes

@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
-from breedblup.frames import MISSING_VALUES, Table, positions
-from breedblup.model import ByType, Covariate, Fixed
+from breedblup.frames import MISSING_VALUES, Table
+from breedblup.model import Basis, ByType, Coordinate, Covariate, Fixed
 from breedblup.relationship import RelationshipInverse
 
-WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 LEADING_ZERO = r"^[+-]?0[0-9]"
 MOSTLY_NUMBERS = 0.1
 """Share of values that are no numbers up to which a column is suspected to be one of numbers with slips."""
+
+
+class Function(NamedTuple):
+    """What multiplies a random effect in a record: function ``number`` of the basis of a column, or 1 without a column.
+
+    ``group`` tells effects of several groups apart (``direct``, ``maternal``); limits of the basis are known.
+    """
+
+    group: str
+    column: str | None
+    basis: Basis
+    number: int
+
+
+class Entry(NamedTuple):
+    """Where the row of W of a trait has a value: at a coordinate of the level that a link names.
+
+    The value is ``scale`` times the ``column`` of the term's values, times 1 where that is -1.
+    """
+
+    trait: int
+    coordinate: int
+    column: int
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How records reach the levels of a term: by the codes (n, int32; -1 none) of one column that holds levels."""
+
+    codes: NDArray[np.int32]
+    entries: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,74 +58,64 @@ class DesignTerm:
     Attributes
     ----------
     name
-        As the model writes it: ``herd:year``, ``animal``, ``(Intercept)``.
+        As the model writes it: ``herd:year``, ``animal``, ``(Intercept)``; the key of a random term.
     kind
         ``fixed`` or ``random``.
     levels
         Labels of the levels; a single empty one for an intercept or a covariate that is not nested.
-    codes
-        Level of each record, int32.
-    basis
-        n × c values of the covariates, or None where each record has a 1.
-    coefficients
-        c names; a single empty one where there is nothing to tell apart.
+    coordinates
+        The effects that each level has, traits inner.
+    links
+        One for each column that holds levels.
+    values
+        n × c values of covariates and weights, or None where there are none.
     classes
         Whether the term is a set of classes, in which each record has exactly one 1.
+    constant
+        Whether a combination of its columns is 1 for every record, with a single level.
     relationship
         K⁻¹ of a random term, None for the identity.
+    functions
+        Of a random term: what multiplies each coordinate.
+    correlated
+        Of a random term: whether different effects may have a covariance.
     """
 
     name: str
     kind: Literal["fixed", "random"]
     levels: pl.Series
-    codes: NDArray[np.int32]
-    basis: NDArray[np.float64] | None = None
-    coefficients: tuple[str, ...] = ("",)
+    coordinates: tuple[Coordinate, ...]
+    links: tuple[Link, ...]
+    values: NDArray[np.float64] | None = None
     classes: bool = True
+    constant: bool = False
     relationship: RelationshipInverse | None = None
+    functions: tuple[Function, ...] = ()
+    correlated: bool = True
 
-    @property
-    def equations(self) -> int:
-        """Number of equations: levels times coefficients."""
-        return len(self.levels) * len(self.coefficients)
-
-    @property
-    def spans_constant(self) -> bool:
-        """Whether a combination of its columns is 1 for every record, with a single level."""
-        if len(self.levels) > 1:
-            return False
-        return self.basis is None or self.coefficients[0] == "0"
-
-    def label(self, level: int, coefficient: int) -> str:
-        """Label of one of its equations: level, coefficient, or both."""
-        parts = [str(self.levels[level]), self.coefficients[coefficient]]
+    def label(self, level: int, coordinate: int) -> str:
+        """Label of one of its effects: level, coefficient, or both."""
+        parts = [str(self.levels[level]), self.coordinates[coordinate].effect]
         return ":".join(part for part in parts if part)
 
+    def recorded(self, coordinate: int, observed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Number of records that each level has at a coordinate; ``observed`` is n × traits."""
+        counts = np.zeros(len(self.levels), dtype=np.int64)
+        for link in self.links:
+            traits = {entry.trait for entry in link.entries if entry.coordinate == coordinate}
+            for trait in traits:
+                used = link.codes[observed[:, trait] & (link.codes >= 0)]
+                counts += np.bincount(used, minlength=counts.size)
+        return counts
 
-def code_classes(values: pl.Series) -> tuple[pl.Series, NDArray[np.int32]]:
-    """Sorted levels of a text column without nulls (whole numbers by value) and the code of each row."""
-    levels = values.unique()
-    whole = bool(levels.str.contains(WHOLE_NUMBER).all())
-    levels = levels.gather(levels.cast(pl.Int64).arg_sort()) if whole else levels.sort()
-    return levels, positions(values, levels)
-
-
-def code_interaction(columns: Sequence[pl.Series]) -> tuple[pl.Series, NDArray[np.int32]]:
-    """Observed combinations of several text columns, labelled ``a:b``, in the order of their levels."""
-    levels, codes = code_classes(columns[0])
-    for column in columns[1:]:
-        inner, inner_codes = code_classes(column)
-        both = codes.astype(np.int64) * len(inner) + inner_codes
-        observed, codes64 = np.unique(both, return_inverse=True)
-        codes = codes64.astype(np.int32)
-        outer = levels.gather(observed // len(inner))
-        levels = outer + ":" + inner.gather(observed % len(inner))
-    return levels.rename("level"), codes
-
-
-def intercept(n: int) -> tuple[pl.Series, NDArray[np.int32]]:
-    """The single level of every record."""
-    return pl.Series("level", [""]), np.zeros(n, dtype=np.int32)
+    def of_trait(self, trait: int, rows: NDArray[np.int64]) -> DesignTerm:
+        """What a fixed term is to one trait alone, numbered 0, in the records ``rows``."""
+        link = self.links[0]
+        mine = [entry for entry in link.entries if entry.trait == trait]
+        entries = tuple(entry._replace(trait=0, coordinate=k) for k, entry in enumerate(mine))
+        coordinates = tuple(self.coordinates[entry.coordinate] for entry in mine)
+        values = None if self.values is None else self.values[rows]
+        return replace(self, coordinates=coordinates, links=(Link(link.codes[rows], entries),), values=values)
 
 
 def _is_covariate(table: Table, column: str, notes: list[str]) -> bool:
@@ -143,10 +163,10 @@ def resolve(term: Fixed | Covariate | ByType, table: Table, notes: list[str]) ->
     regressions = [column for column in term.columns if _is_covariate(table, column, notes)]
     classes = tuple(column for column in term.columns if column not in regressions)
     if not regressions:
-        return Fixed(classes)
+        return Fixed(classes, term.traits)
     if len(regressions) > 1:
         raise ModelError(
             f"{term.name} multiplies the covariates {regressions[0]!r} and {regressions[1]!r} "
             "-> put their product into a column, or write factor() around classes"
         )
-    return Covariate(regressions[0], within=classes)
+    return Covariate(regressions[0], within=classes, traits=term.traits)

@@ -67,6 +67,17 @@ def parents_first(sire, dam, order, loops, loop_ends, cut):  # type: ignore[no-u
 
 
 @kernel
+def mark_ancestors(sire, dam, marked):  # type: ignore[no-untyped-def]
+    """Mark the ancestors of all that are marked: one pass, offspring before parents."""
+    for i in range(sire.size - 1, -1, -1):
+        if marked[i]:
+            if sire[i] >= 0:
+                marked[sire[i]] = True
+            if dam[i] >= 0:
+                marked[dam[i]] = True
+
+
+@kernel
 def offspring_of(parent, pointer, offspring):  # type: ignore[no-untyped-def]
     """Lists of offspring by one parent: those of j stand in ``offspring[pointer[j]:pointer[j + 1]]``, in their order."""
     n = parent.size

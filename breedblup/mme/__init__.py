@@ -1,10 +1,16 @@
-"""Henderson's mixed model equations: which equation is what, their assembly in CSR, what bounds the error of an iterate."""
+"""Henderson's mixed model equations: which equation is what, their assembly in CSR, what bounds the error of an iterate.
 
-from breedblup.mme.assemble import EquationPattern, MixedModelEquations, assemble_equations, inverse_variance
-from breedblup.mme.bound import EnergyBound
+`layout` numbers equations, `incidence` holds W, `constraints` finds what of X has to be set to zero, `pattern` the positions
+of the left-hand side, `assemble` its values; `bound` says how far an iterate is from the solution, `reduction` eliminates
+animals without progeny.
+"""
+
+from breedblup.mme.assemble import EquationPattern, MixedModelEquations, assemble_equations
+from breedblup.mme.bound import EnergyBound, factor_fixed
 from breedblup.mme.constraints import Constraints, constrain_fixed
 from breedblup.mme.incidence import Incidence, build_incidence
 from breedblup.mme.layout import EquationLayout
+from breedblup.mme.pattern import Pattern, count_pattern
 
 __all__ = [
     "Constraints",
@@ -13,8 +19,10 @@ __all__ = [
     "EquationPattern",
     "Incidence",
     "MixedModelEquations",
+    "Pattern",
     "assemble_equations",
     "build_incidence",
     "constrain_fixed",
-    "inverse_variance",
+    "count_pattern",
+    "factor_fixed",
 ]

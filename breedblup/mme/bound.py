@@ -7,12 +7,13 @@ fixed equations zero; the move and what is left are orthogonal in C, so
 
 and the prediction error variance (C⁻¹)_uu is at most G, whatever is estimated beside u. Hence
 
-    ‖e‖²_C ≤ r_x'δ + Σₖ σ²ₖ s_k' Kₖ s_k
+    ‖e‖²_C ≤ r_x'δ + Σₖ s_k' (G₀ₖ ⊗ Kₖ) s_k
 
 which takes a solution with X'R⁻¹X, a product with C and one with each K. No eigenvalue is estimated: it is a bound. Rounding:
 the residual has to be accurate (`breedblup.solvers.operators.fill_residual`), and because X'R⁻¹X is solved in floating
 point the move is made twice, with the norms of both added. And
-|e_i| ≤ √(C⁻¹)_ii ‖e‖_C ≤ √(K_ii σ²ₖ) ‖e‖_C: what bounds the norm bounds every random effect in units of its own prior
+|e_i| ≤ √(C⁻¹)_ii ‖e‖_C ≤ √(K_ii G₀_cc) ‖e‖_C, and the same for
+every combination of the effects of a level: what bounds the norm bounds every random effect in units of its own prior
 standard deviation.
 """
 
@@ -21,15 +22,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
+from breedblup.mme.assemble import covariance_of
+from breedblup.mme.constraints import ROUNDED_ZERO, elimination
 from breedblup.mme.layout import EquationLayout
 from breedblup.solvers.operators import CsrOperator
-from breedblup.solvers.rank import RankFactor
+from breedblup.solvers.rank import RankFactor, dependent_columns
 from breedblup.variances import VarianceComponents
 
 FIXED_MOVES = 2
 """The second takes what rounding left of the first."""
+
+
+def factor_fixed(lhs: scipy.sparse.csr_array, layout: EquationLayout) -> RankFactor:
+    """Factor of the leading block of equations, those of the fixed effects: X'R⁻¹X."""
+    leading = lhs[: layout.fixed_size][:, : layout.fixed_size].tocsr()
+    leading.sort_indices()
+    return dependent_columns(leading, elimination(layout), tolerance=ROUNDED_ZERO)
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,7 @@ class EnergyBound:
     operator
         C.
     fixed
-        Factor of X'DX (`breedblup.mme.constraints`).
+        Factor of X'R⁻¹X (`factor_fixed`).
     """
 
     operator: CsrOperator
@@ -61,7 +72,7 @@ class EnergyBound:
         if not cut:
             return 0.0
         move = np.zeros_like(left)
-        move[:cut] = float(self.variances.residual_matrix()[0, 0]) * self.fixed.solve(left[:cut])
+        move[:cut] = self.fixed.solve(left[:cut])
         product = np.empty_like(left)
         self.operator.multiply(move, product)
         norm = np.sqrt(max(float(move[:cut] @ product[:cut]), 0.0))
@@ -69,11 +80,12 @@ class EnergyBound:
         return float(norm)
 
     def _prior_norm(self, left: NDArray[np.float64]) -> float:
-        """Sum over random terms of σ² s'Ks."""
+        """Sum over random terms of s'(G₀ ⊗ K)s."""
         total = 0.0
-        for term, start in zip(self.layout.terms, self.layout.starts, strict=False):
-            if term.kind == "random":
-                part = left[start : start + term.equations]
+        for k, term in enumerate(self.layout.terms):
+            width = self.layout.width(k)
+            if term.kind == "random" and width:
+                part = left[self.layout.starts[k] : self.layout.starts[k + 1]].reshape(-1, width)
                 related = part if term.relationship is None else term.relationship.multiply(part)
-                total += float(self.variances.matrix(term.name)[0, 0]) * float(part @ related)
+                total += float(np.sum(part * (related @ covariance_of(self.layout, k, self.variances))))
         return total

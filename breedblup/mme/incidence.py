@@ -1,115 +1,131 @@
-"""W = [X Z] of the records, as equation numbers and covariate values; never as a matrix of indicators."""
+"""W = [X Z] of the records, as levels and slots; never as a matrix of indicators."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
-from numba import get_num_threads
 from numpy.typing import NDArray
 
-from breedblup.design import Design
-from breedblup.kernels import assembly
+from breedblup.design import Design, DesignTerm
+from breedblup.kernels.assembly import Rows, Slots
 from breedblup.mme.layout import EquationLayout
-from breedblup.relationship.numerator import csr_from, equal_shares
-
-Inverse = tuple[int, NDArray[np.int64], NDArray[np.int32]]
-"""First equation, pointer and indices of all K⁻¹ stacked below the fixed equations."""
+from breedblup.variances import VarianceComponents
 
 
 @dataclass(frozen=True, slots=True)
 class Incidence:
-    """Row i of W has a value at each equation ``columns[i, k]`` that is not -1.
+    """The rows of W, and what stands left and right of them.
 
     Attributes
     ----------
-    columns
-        n × K equation numbers, int32.
-    slots
-        K; the column of ``covariates`` that holds the values, -1 where they are 1.
-    covariates
-        n × c values.
-    weights, y
-        Weight and response of each record.
+    rows, slots
+        As the kernels take them (`breedblup.kernels.assembly`).
+    links
+        Numbers of the links of each term: columns of ``rows.codes``.
+    classes
+        Residual class of each pattern; none where there is one residual for all.
+    y
+        n × traits, NaN where missing.
     """
 
-    columns: NDArray[np.int32]
-    slots: NDArray[np.int32]
-    covariates: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    rows: Rows
+    slots: Slots
+    links: tuple[NDArray[np.int64], ...]
+    classes: tuple[str, ...]
     y: NDArray[np.float64]
 
-    def leading(self, equations: int) -> Incidence:
-        """The part of W that belongs to the first equations, with the columns that reach none of them left out."""
-        mine = (self.columns < equations).all(axis=0)
-        return replace(self, columns=np.ascontiguousarray(self.columns[:, mine]), slots=self.slots[mine])
-
-    def without(self, equations: NDArray[np.int64], size: int) -> Incidence:
-        """W with the columns of some equations set to zero."""
-        new = np.arange(size, dtype=np.int32)
-        new[equations] = -1
-        return replace(self, columns=np.where(self.columns < 0, np.int32(-1), new[self.columns]))
+    def residual_inverses(self, variances: VarianceComponents) -> NDArray[np.float64]:
+        """R⁻¹ of the observed traits by pattern, patterns × traits × traits, zero where a trait is missing."""
+        observed = self.rows.observed
+        table = np.zeros((*observed.shape, observed.shape[1]))
+        for p, traits in enumerate(observed):
+            matrix = variances.residual_matrix(self.classes[p] if self.classes else None)
+            own = np.ix_(traits, traits)
+            table[p][own] = np.linalg.inv(matrix[own])
+        return table
 
 
 def build_incidence(design: Design, layout: EquationLayout) -> Incidence:
     """The incidence of a design in the order of a layout."""
-    n = design.y.size
-    width = sum(len(term.coefficients) for term in layout.terms)
-    columns = np.empty((n, width), dtype=np.int32)
-    slots = np.full(width, -1, dtype=np.int32)
-    values: list[NDArray[np.float64]] = []
-    k = 0
-    for term, start in zip(layout.terms, layout.starts[:-1].tolist(), strict=True):
-        coefficients = len(term.coefficients)
-        for c in range(coefficients):
-            columns[:, k] = start + term.codes * coefficients + c
-            if term.basis is not None:
-                slots[k] = len(values)
-                values.append(term.basis[:, c])
-            k += 1
-    covariates = np.column_stack(values) if values else np.empty((n, 0))
-    weights = np.ones(n) if design.weights is None else design.weights
-    return Incidence(columns, slots, np.ascontiguousarray(covariates), weights, design.y)
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """W'DW + K⁻¹ in CSR: the pattern, the values of W'DW on it, and the place of each entry of K⁻¹ in it."""
-
-    pointer: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    records_part: NDArray[np.float64]
-    place: NDArray[np.int64]
-
-    @property
-    def nonzeros(self) -> int:
-        """Entries, both triangles."""
-        return int(self.pointer[-1])
-
-    def matrix(self, values: NDArray[np.float64]) -> scipy.sparse.csr_array:
-        """A matrix with this pattern over given values, which are not copied."""
-        return csr_from(values, self.indices, self.pointer, self.pointer.size - 1)
-
-
-def fill_pattern(incidence: Incidence, size: int, inverse: Inverse) -> Pattern:
-    """Count, then fill (`breedblup.kernels.assembly`)."""
-    pointer = np.empty(size + 1, dtype=np.int64)
-    entries = np.empty(np.count_nonzero(incidence.columns >= 0), dtype=np.int64)
-    assembly.records_of_equations(incidence.columns, pointer, entries)
-    first, inverse_pointer, inverse_indices = inverse
-    work = 1 + np.diff(pointer) * incidence.columns.shape[1]
-    work[first:] += np.diff(inverse_pointer)
-    bounds = equal_shares(work, get_num_threads())
-    counts = np.empty(size, dtype=np.int64)
-    assembly.lhs_counts(incidence.columns, pointer, entries, inverse, bounds, counts)
-    lhs_pointer = np.zeros(size + 1, dtype=np.int64)
-    np.cumsum(counts, out=lhs_pointer[1:])
-    indices = np.empty(lhs_pointer[-1], dtype=np.int32)
-    values = np.empty(lhs_pointer[-1])
-    place = np.empty(inverse_indices.size, dtype=np.int64)
-    assembly.lhs_entries(
-        incidence.columns, incidence.slots, incidence.covariates, incidence.weights,
-        pointer, entries, inverse, bounds, (lhs_pointer, indices, values), place,
+    n, traits = design.y.shape
+    observed = design.observed
+    keys = observed @ (1 << np.arange(traits, dtype=np.int64))
+    if design.residual_codes is not None:
+        keys = keys + design.residual_codes.astype(np.int64) * (1 << traits)
+    _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
+    classes = (
+        () if design.residual_levels is None or design.residual_codes is None
+        else tuple(design.residual_levels.gather(design.residual_codes[first]).to_list())
     )  # fmt: skip
-    return Pattern(lhs_pointer, indices, values, place)
+    roots = np.ones((n, traits)) if design.weights is None else np.sqrt(design.weights)
+    rows = _rows(design.terms, n, roots, pattern.astype(np.int32), observed[first])
+    return Incidence(rows, build_slots(layout, traits), _link_numbers(layout), classes, design.y)
+
+
+def _rows(
+    terms: Sequence[DesignTerm],
+    n: int,
+    roots: NDArray[np.float64],
+    pattern: NDArray[np.int32],
+    observed: NDArray[np.bool_],
+) -> Rows:
+    """Codes and covariates of all terms side by side."""
+    links = [link for term in terms for link in term.links]
+    codes = np.empty((n, len(links)), dtype=np.int32)
+    for k, link in enumerate(links):
+        codes[:, k] = link.codes
+    values = [term.values for term in terms if term.values is not None]
+    stacked = np.ascontiguousarray(np.concatenate(values, axis=1)) if values else np.empty((n, 0))
+    return Rows(codes, stacked, np.ascontiguousarray(roots), pattern, np.ascontiguousarray(observed))
+
+
+def _link_numbers(layout: EquationLayout) -> tuple[NDArray[np.int64], ...]:
+    ends = np.cumsum([len(term.links) for term in layout.terms])
+    return tuple(
+        np.arange(end - len(term.links), end, dtype=np.int64) for term, end in zip(layout.terms, ends, strict=True)
+    )
+
+
+def build_slots(layout: EquationLayout, traits: int) -> Slots:
+    """Where each trait's row of W has values; those of no equations (a covariance matrix of zeros) are left out."""
+    found = sorted(_slots(layout), key=lambda slot: slot[0])
+    trait, link, first, width, column, scale = zip(*found, strict=True) if found else ((),) * 6
+    pointer = np.searchsorted(np.array(trait, dtype=np.int64), np.arange(traits + 1))
+    return Slots(
+        pointer.astype(np.int64),
+        np.array(trait, dtype=np.int32),
+        np.array(link, dtype=np.int32),
+        np.array(first, dtype=np.int64),
+        np.array(width, dtype=np.int64),
+        np.array(column, dtype=np.int32),
+        np.array(scale, dtype=np.float64),
+    )
+
+
+def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, float]]:
+    """Trait, link, first equation, width, column and scale of every slot."""
+    link, before = 0, 0
+    for k, term in enumerate(layout.terms):
+        start, width, loading = int(layout.starts[k]), layout.width(k), layout.loadings[k]
+        for one in term.links:
+            for entry in one.entries:
+                column = -1 if entry.column < 0 else before + entry.column
+                if loading is None:
+                    yield entry.trait, link, start + entry.coordinate, width, column, entry.scale
+                    continue
+                for q in np.flatnonzero(loading[entry.coordinate]).tolist():
+                    scale = entry.scale * float(loading[entry.coordinate, q])
+                    yield entry.trait, link, start + q, width, column, scale
+            link += 1
+        before += 0 if term.values is None else term.values.shape[1]
+
+
+def slots_at(slots: Slots, links: int, start: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Slots by (link, coordinate) of the term that begins at an equation, as pointer (links · width + 1) and list."""
+    mine = np.flatnonzero((slots.first >= start) & (slots.first < start + width)) if width else np.empty(0, np.int64)
+    place = slots.link[mine] * width + (slots.first[mine] - start)
+    order = np.argsort(place, kind="stable")
+    pointer = np.searchsorted(place[order], np.arange(links * width + 1)).astype(np.int64)
+    return pointer, mine[order].astype(np.int32)

@@ -10,25 +10,41 @@ from numpy.typing import NDArray
 
 from breedblup.design import DesignTerm
 from breedblup.errors import ModelError
+from breedblup.variances import VarianceComponents
 
 
 @dataclass(frozen=True, slots=True)
 class EquationLayout:
-    """Term → slice, and equation → (term, level, coefficient).
+    """Term → slice, and equation → (term, level, coordinate).
 
-    Equations stand by terms, fixed before random, in the order of the model; within a term by levels, and the coefficients
-    of one level are neighbours, so that blocks are small and dense.
+    Equations stand by terms, fixed before random, in the order of the model; within a term by levels, and the effects and
+    traits of one level are neighbours, so that blocks are small and dense. A random term whose covariance matrix G₀ has rank r
+    below its order is fitted as u = (Λ ⊗ I)v, G₀ = ΛΛ', with r equations a level: those of v.
+
+    Attributes
+    ----------
+    starts
+        First equation of each term, and the end of the last.
+    loadings
+        Λ (order × r) of each term of lower rank, None for all others.
     """
 
     terms: tuple[DesignTerm, ...]
     starts: NDArray[np.int64]
+    loadings: tuple[NDArray[np.float64] | None, ...]
 
     @classmethod
-    def of(cls, terms: Sequence[DesignTerm]) -> EquationLayout:
-        """The layout of some terms."""
-        starts = np.concatenate([[0], np.cumsum([term.equations for term in terms])]).astype(np.int64)
+    def of(cls, terms: Sequence[DesignTerm], variances: VarianceComponents | None = None) -> EquationLayout:
+        """The layout of some terms; without variances every covariance matrix is taken to have full rank."""
+        loadings = tuple(_loading(term, variances) for term in terms)
+        widths = [
+            len(term.coordinates) if loading is None else loading.shape[1]
+            for term, loading in zip(terms, loadings, strict=True)
+        ]
+        sizes = [len(term.levels) * width for term, width in zip(terms, widths, strict=True)]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         starts.flags.writeable = False
-        return cls(tuple(terms), starts)
+        return cls(tuple(terms), starts, loadings)
 
     @property
     def size(self) -> int:
@@ -38,26 +54,48 @@ class EquationLayout:
     @property
     def fixed_size(self) -> int:
         """Number of equations of fixed terms, which come first."""
-        return sum(term.equations for term in self.terms if term.kind == "fixed")
+        return int(self.starts[sum(term.kind == "fixed" for term in self.terms)])
+
+    def width(self, k: int) -> int:
+        """Equations of each level of the k-th term."""
+        loading = self.loadings[k]
+        return len(self.terms[k].coordinates) if loading is None else loading.shape[1]
+
+    def equations(self, k: int) -> int:
+        """Equations of the k-th term."""
+        return int(self.starts[k + 1] - self.starts[k])
+
+    def index_of(self, name: str) -> int:
+        """Number of a term; `ModelError` where there is none of that name."""
+        for k, term in enumerate(self.terms):
+            if term.name == name:
+                return k
+        raise ModelError(f"no term {name!r} in the equations; there are {', '.join(term.name for term in self.terms)}")
 
     def slice_of(self, name: str) -> slice:
         """Equations of a term; `ModelError` where there is none of that name."""
-        for k, term in enumerate(self.terms):
-            if term.name == name:
-                return slice(int(self.starts[k]), int(self.starts[k + 1]))
-        raise ModelError(f"no term {name!r} in the equations; there are {', '.join(term.name for term in self.terms)}")
+        k = self.index_of(name)
+        return slice(int(self.starts[k]), int(self.starts[k + 1]))
 
     def locate(self, equation: int) -> tuple[DesignTerm, int, int]:
-        """Term, level and coefficient of an equation."""
+        """Term, level and coordinate of an equation (that of v in a term of lower rank)."""
         k = int(np.searchsorted(self.starts, equation, side="right")) - 1
-        level, coefficient = divmod(equation - int(self.starts[k]), len(self.terms[k].coefficients))
-        return self.terms[k], level, coefficient
+        level, coordinate = divmod(equation - int(self.starts[k]), self.width(k))
+        return self.terms[k], level, coordinate
 
     def name(self, equation: int) -> str:
-        """Term and level of an equation: ``animal 'UK7'``."""
-        term, level, coefficient = self.locate(equation)
-        label = term.label(level, coefficient)
-        return f"{term.name} {label!r}" if label else term.name
+        """Term, level, effect and trait of an equation, what is the same for all left out: ``animal 'UK7'``."""
+        k = int(np.searchsorted(self.starts, equation, side="right")) - 1
+        term, level, coordinate = self.locate(equation)
+        if self.loadings[k] is not None:
+            return f"{term.name} {term.levels[level]!r}, factor {coordinate + 1}"
+        if term.kind == "fixed":
+            label = term.label(level, coordinate)
+            several = len({one.trait for other in self.terms for one in other.coordinates}) > 1
+            named = f"{term.name} {label!r}" if label else term.name
+            return f"{named} of {term.coordinates[coordinate].trait}" if several else named
+        of_level = f"{term.name} {term.levels[level]!r}"
+        return of_level if len(term.coordinates) == 1 else f"{of_level}, {term.coordinates[coordinate]}"
 
     def describe(self, equation: int) -> str:
         """An equation in words: ``equation 10532 (animal 'UK7')``."""
@@ -66,7 +104,14 @@ class EquationLayout:
     def blocks(self) -> NDArray[np.int64]:
         """Starts of the blocks of equations of one level each, and the end."""
         parts = [
-            np.arange(start, start + term.equations, len(term.coefficients))
-            for term, start in zip(self.terms, self.starts[:-1], strict=True)
+            np.arange(self.starts[k], self.starts[k + 1], max(self.width(k), 1), dtype=np.int64)
+            for k in range(len(self.terms))
         ]
         return np.concatenate([*parts, [self.size]]).astype(np.int64)
+
+
+def _loading(term: DesignTerm, variances: VarianceComponents | None) -> NDArray[np.float64] | None:
+    if variances is None or term.kind == "fixed":
+        return None
+    root = variances.root(term.name)
+    return root if root.shape[1] < root.shape[0] else None

@@ -43,13 +43,10 @@ class FixedAndBlocks:
     """An exact sparse factor for the leading equations (fixed effects), blocks along the diagonal for the rest."""
 
     leading: RankFactor
-    scale: float
     rest: BlockDiagonal
 
     @classmethod
-    def of(
-        cls, matrix: csr_array, starts: NDArray[np.int64], leading: RankFactor, scale: float = 1.0
-    ) -> FixedAndBlocks:
+    def of(cls, matrix: csr_array, starts: NDArray[np.int64], leading: RankFactor) -> FixedAndBlocks:
         """Build it for a matrix.
 
         Parameters
@@ -57,18 +54,17 @@ class FixedAndBlocks:
         starts
             Boundaries of the blocks of all equations; those of the leading equations are not used.
         leading
-            Factor of the leading equations, times ``scale``: where it is that of X'X, the residual variance.
+            Factor of the leading equations.
         """
         cut = leading.dependent.size
         if cut not in starts:
             raise ValueError(f"a block spans equation {cut}, where the leading equations end")
-        return cls(leading, scale, block_diagonal(matrix, starts[starts >= cut]))
+        return cls(leading, block_diagonal(matrix, starts[starts >= cut]))
 
     def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         """Fill M⁻¹ r; zeros at dependent leading equations."""
         cut = self.leading.dependent.size
         out[:cut] = self.leading.solve(r[:cut])
-        out[:cut] *= self.scale
         self.rest.apply(r[cut:], out[cut:])
 
 

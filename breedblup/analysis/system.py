@@ -1,0 +1,126 @@
+"""What is solved: all equations, or those that are left when animals without progeny have been eliminated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError, counted
+from breedblup.mme import EnergyBound, EquationLayout, EquationPattern, MixedModelEquations, factor_fixed
+from breedblup.mme.reduction import ReducedEquations, Reduction, analyse_reduction, eliminable
+from breedblup.solvers.operators import CsrOperator
+from breedblup.solvers.preconditioners import FixedAndBlocks
+from breedblup.solvers.rank import RankFactor
+from breedblup.variances import VarianceComponents
+
+
+def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reduction:
+    """Which animals can be eliminated: those without progeny, of the largest term that knows parents.
+
+    Of two that a record links (pen mates, a dam without a place in the pedigree) one stays.
+
+    Raises
+    ------
+    ModelError
+        If no random term knows parents.
+    """
+    known = [k for k, term in enumerate(layout.terms) if term.relationship is not None and term.relationship.parents]
+    if not known:
+        raise ModelError("a reduced animal model is asked for, but no random term has a pedigree -> leave reduce out")
+    k = max(known, key=layout.equations)
+    relationship, width = layout.terms[k].relationship, layout.width(k)
+    assert relationship is not None
+    is_parent = np.zeros(len(relationship), dtype=np.bool_)
+    for parent, _ in relationship.parents:
+        is_parent[parent[parent >= 0]] = True
+    lhs = pattern.pattern.matrix(pattern.values)
+    candidates = layout.starts[k] + width * np.flatnonzero(~is_parent)
+    starts = eliminable(lhs, candidates, width) if width else candidates[:0]
+    return analyse_reduction(lhs, starts, max(width, 1))
+
+
+def reduction_note(reduction: Reduction, layout: EquationLayout) -> str:
+    """What was eliminated."""
+    return (
+        f"reduced animal model: {counted(reduction.starts.size, 'animal')} without progeny eliminated exactly, "
+        f"{reduction.kept.size:,} of {layout.size:,} equations solved"
+    )
+
+
+@dataclass(frozen=True)
+class System:
+    """``lhs`` x = ``rhs`` as it is solved.
+
+    Attributes
+    ----------
+    equations
+        All equations.
+    reduced
+        Those that were kept, where animals were eliminated.
+    """
+
+    equations: MixedModelEquations
+    reduced: ReducedEquations | None
+
+    @classmethod
+    def of(cls, equations: MixedModelEquations, reduction: Reduction | None) -> System:
+        """Eliminate where that was planned."""
+        return cls(equations, None if reduction is None else reduction.reduce(equations.lhs, equations.rhs))
+
+    @property
+    def lhs(self) -> scipy.sparse.csr_array:
+        """Left-hand side."""
+        return self.equations.lhs if self.reduced is None else self.reduced.lhs
+
+    @property
+    def rhs(self) -> NDArray[np.float64]:
+        """Right-hand side."""
+        return self.equations.rhs if self.reduced is None else self.reduced.rhs
+
+    def number(self, equation: int) -> int:
+        """Number among all equations of one that is solved."""
+        return equation if self.reduced is None else int(self.reduced.kept[equation])
+
+    def expand(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Solutions of all equations."""
+        return x if self.reduced is None else self.reduced.expand(x)
+
+    def factor_fixed(self) -> RankFactor:
+        """Factor of the leading block, that of the fixed effects."""
+        return factor_fixed(self.lhs, self.equations.layout)
+
+    def preconditioner(self, fixed: RankFactor) -> FixedAndBlocks:
+        """Exact for the fixed effects, blocks of one level each for the rest."""
+        blocks = self.equations.layout.blocks()
+        if self.reduced is not None:
+            kept = self.reduced.kept
+            blocks = np.append(np.flatnonzero(np.isin(kept, blocks)), kept.size)
+        return FixedAndBlocks.of(self.lhs, blocks, fixed)
+
+    def bound(self, variances: VarianceComponents, fixed: RankFactor) -> EnergyBound | ReducedBound:
+        """How far an iterate is from the solution; ``fixed`` is what `factor_fixed` gave."""
+        lhs, layout = self.equations.lhs, self.equations.layout
+        if self.reduced is None:
+            return EnergyBound(CsrOperator(lhs), layout, variances, fixed)
+        whole = EnergyBound(CsrOperator(lhs), layout, variances, factor_fixed(lhs, layout))
+        return ReducedBound(whole, self.reduced.kept)
+
+
+@dataclass(frozen=True)
+class ReducedBound:
+    """The bound of all equations, for an iterate of those kept: eliminated ones are solved exactly, without residual.
+
+    With x_e = C_ee⁻¹(b_e - C_er x_r) the residual of all equations is that of the kept ones beside zeros, and r'S⁻¹r = r'C⁻¹r.
+    """
+
+    whole: EnergyBound
+    kept: NDArray[np.int64]
+
+    def __call__(self, x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
+        """Bound from an iterate's true residual."""
+        everywhere = np.zeros(self.whole.layout.size)
+        everywhere[self.kept] = residual
+        return self.whole(x, everywhere)

@@ -1,0 +1,194 @@
+"""Random terms of a model, coded: levels of all of its groups, what links records to them, what multiplies each effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.design.basis import evaluate_basis
+from breedblup.design.choice import known_text
+from breedblup.design.levels import code_classes, code_where
+from breedblup.design.terms import DesignTerm, Entry, Function, Link
+from breedblup.errors import RecordError, counted, name_some
+from breedblup.frames import Table, positions
+from breedblup.model import Basis, Effect, FixedPart, LevelGroup, Levels, Members, Model, Random
+from breedblup.model.random import affects, coordinates_of, group_label
+from breedblup.relationship import RelationshipInverse
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """What terms are coded from.
+
+    ``used`` are the records in use, ``rows`` their rows in the ``table`` that they came from, ``observed`` (n × traits) which
+    traits each of them has. ``notes`` gathers what has to be said.
+    """
+
+    model: Model
+    table: Table
+    used: Table
+    rows: NDArray[np.int64]
+    observed: NDArray[np.bool_]
+    notes: list[str]
+
+    def needed(self, terms: Iterable[FixedPart | Effect]) -> NDArray[np.bool_]:
+        """Which records have a trait that one of the terms affects."""
+        mine = [t for t, trait in enumerate(self.model.traits) if any(affects(term, trait) for term in terms)]
+        needed: NDArray[np.bool_] = np.any(self.observed[:, mine], axis=1)
+        return needed
+
+
+def random_term(term: Random, key: str, coding: Coding, relationships: Mapping[str, RelationshipInverse]) -> DesignTerm:
+    """Code a random term.
+
+    Raises
+    ------
+    RecordError
+        If a level is not in the relationship, a weight is missing, or a covariate lies outside its declared range.
+    """
+    relationship = None if term.relationship_name is None else relationships.get(term.relationship_name)
+    if relationship is None:
+        levels, codes = _own_levels(term, coding)
+        coding.notes.append(f"{key}: levels independent (K = I), {counted(len(levels), 'level')} with records")
+    else:
+        levels = relationship.ids
+        codes = [
+            [_positions_in(relationship, term, label, text, coding) for label, text in _columns(term, group, coding)]
+            for group in term.groups
+        ]
+        coding.notes.append(f"{key}: {'; '.join(relationship.made)}")
+    values: list[NDArray[np.float64]] = []
+    functions, entries = _effects(term, coding, values)
+    links = []
+    for group, of_group in zip(term.groups, codes, strict=True):
+        for place, link_codes in enumerate(of_group):
+            links.append(Link(link_codes, _weighted(group, place, entries[group], coding, link_codes, values)))
+        if isinstance(group, Members):
+            _note_members(term, key, group, of_group, coding)
+    return DesignTerm(
+        name=key,
+        kind="random",
+        levels=levels,
+        coordinates=coordinates_of(term, coding.model.traits),
+        links=tuple(links),
+        values=np.ascontiguousarray(np.column_stack(values)) if values else None,
+        relationship=relationship,
+        functions=functions,
+        correlated=term.correlated,
+    )
+
+
+def _of_group(term: Random, group: LevelGroup) -> list[Effect]:
+    return [effect for effect in term.effects if effect.group == group]
+
+
+def _columns(term: Random, group: LevelGroup, coding: Coding) -> list[tuple[str, pl.Series]]:
+    """Columns of levels, null where no record needs them; an interaction is one column."""
+    mask = pl.Series(~coding.needed(_of_group(term, group)))
+    texts = [known_text(coding.used, column).set(mask, None) for column in group.columns]
+    if isinstance(group, Members):
+        return list(zip(group.columns, texts, strict=True))
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = joined + ":" + text
+    return [(":".join(group.columns), joined)]
+
+
+def _own_levels(term: Random, coding: Coding) -> tuple[pl.Series, list[list[NDArray[np.int32]]]]:
+    """Levels that records name in any of the groups, and the codes of each column."""
+    first = term.groups[0]
+    if len(term.groups) == 1 and isinstance(first, Levels):
+        texts = [coding.used.text(column) for column in first.columns]
+        levels, codes = code_where(texts, coding.needed(term.effects))
+        return levels, [[codes]]
+    columns = [_columns(term, group, coding) for group in term.groups]
+    levels, _ = code_classes(pl.concat([text.drop_nulls().rename("level") for group in columns for _, text in group]))
+    return levels, [[positions(text, levels) for _, text in group] for group in columns]
+
+
+def _positions_in(
+    relationship: RelationshipInverse, term: Random, column: str, text: pl.Series, coding: Coding
+) -> NDArray[np.int32]:
+    codes = positions(text, relationship.ids)
+    unknown = np.flatnonzero((codes < 0) & text.is_not_null().to_numpy())
+    if unknown.size:
+        animals = text.gather(unknown).unique(maintain_order=True).to_list()
+        raise RecordError(
+            f"{coding.table.places(coding.rows[unknown])}: {column} {name_some(animals)} "
+            f"{'is' if len(animals) == 1 else 'are'} not in the relationship given for {term.relationship_name!r} "
+            "-> add to the pedigree, or set unknown_animals to 'founder'"
+        )
+    return codes
+
+
+def _effects(
+    term: Random, coding: Coding, values: list[NDArray[np.float64]]
+) -> tuple[tuple[Function, ...], dict[LevelGroup, list[Entry]]]:
+    """What multiplies each coordinate, and the entries of each group; columns of covariates are added to ``values``."""
+    functions: list[Function] = []
+    entries: dict[LevelGroup, list[Entry]] = {group: [] for group in term.groups}
+    columns: dict[tuple[str, Basis, tuple[str, ...]], tuple[int, Basis]] = {}
+    for effect in term.effects:
+        mine = [t for t, trait in enumerate(coding.model.traits) if affects(effect, trait)]
+        start, basis = -1, effect.basis
+        if effect.column is not None:
+            known = (effect.column, effect.basis, effect.traits)
+            if known not in columns:
+                columns[known] = (len(values), _evaluate(effect.column, effect, coding, values))
+            start, basis = columns[known]
+        group = group_label(term, effect.group)
+        for k in range(effect.basis.size):
+            for t in mine:
+                entries[effect.group].append(Entry(t, len(functions), -1 if effect.column is None else start + k))
+                functions.append(Function(group, effect.column, basis, k))
+    return tuple(functions), entries
+
+
+def _evaluate(column: str, effect: Effect, coding: Coding, values: list[NDArray[np.float64]]) -> Basis:
+    """Add the columns of a covariate to ``values``; its basis with known limits."""
+    x = np.where(coding.needed([effect]), coding.used.numbers(column), np.nan)
+    evaluated = evaluate_basis(effect.basis, column, x)
+    coding.notes.extend(evaluated.notes)
+    values.extend(evaluated.values.T)
+    return evaluated.basis
+
+
+def _weighted(
+    group: LevelGroup,
+    place: int,
+    entries: list[Entry],
+    coding: Coding,
+    codes: NDArray[np.int32],
+    values: list[NDArray[np.float64]],
+) -> tuple[Entry, ...]:
+    """Entries of one column of levels, times its weight."""
+    weight = group.weights[place] if isinstance(group, Members) and group.weights else 1.0
+    if not isinstance(weight, str):
+        return tuple(entry._replace(scale=float(weight)) for entry in entries)
+    w = coding.used.numbers(weight)
+    lacking = np.flatnonzero(np.isnan(w) & (codes >= 0))
+    if lacking.size:
+        raise RecordError(
+            f"{coding.table.places(coding.rows[lacking])}: the weight {weight!r} is missing where {group.columns[place]!r} is "
+            "known -> fill it in, or leave that level empty"
+        )
+    w = np.where(codes >= 0, w, 0.0)
+    made: dict[int, int] = {}
+    for column in sorted({entry.column for entry in entries}):
+        made[column] = len(values)
+        values.append(w if column < 0 else w * values[column])
+    return tuple(entry._replace(column=made[entry.column]) for entry in entries)
+
+
+def _note_members(term: Random, key: str, group: Members, codes: list[NDArray[np.int32]], coding: Coding) -> None:
+    """Name the weights, and how many records have no level at all."""
+    shown = ", ".join(str(weight) for weight in group.weights) or "1 each"
+    named = ", ".join(group.columns)
+    coding.notes.append(f"{key}: effects of {named} added up, weights {shown}")
+    empty = int(np.count_nonzero(coding.needed(_of_group(term, group)) & np.all([one < 0 for one in codes], axis=0)))
+    if empty:
+        coding.notes.append(f"{key}: {counted(empty, 'record')} without any of {named}: no such effect on them")
