@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError
+from breedblup.errors import PedigreeError, counted, name_some
 from breedblup.frames import Table, as_table, positions
-from breedblup.kernels.pedigree import half_relationship_of_parents
+from breedblup.kernels.pedigree import half_relationship_of_parents, mark_ancestors
 from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns, code_pedigree
 from breedblup.pedigree.rules import PedigreeReport, PedigreeRules
 
@@ -121,6 +121,71 @@ class Pedigree:
     def positions_of(self, ids: pl.Series) -> NDArray[np.int32]:
         """Position of each id, -1 where it is null or unknown here."""
         return positions(ids, self.ids)
+
+    def known_positions_of(self, ids: pl.Series | Sequence[str]) -> NDArray[np.int32]:
+        """Position of each id.
+
+        Raises
+        ------
+        PedigreeError
+            If none is given, or some are unknown here.
+        """
+        names = Table(pl.DataFrame({"id": ids}), "ids").text("id")
+        if not len(names):
+            raise PedigreeError(f"{self.name}: no ids are given -> name at least one animal")
+        found = self.positions_of(names)
+        if (found < 0).any():
+            unknown = names.filter(pl.Series(found < 0)).unique(maintain_order=True)
+            raise PedigreeError(
+                f"{self.name} has no animal {name_some(unknown.to_list())} -> correct the ids, or add the animals to it"
+            )
+        return found
+
+    def ancestors_of(self, ids: pl.Series | Sequence[str]) -> Pedigree:
+        """These animals and all their ancestors, in the same order: A among them stays exactly what it is here.
+
+        What the report says of reading stays as it is; animals and founders are counted again.
+
+        Raises
+        ------
+        PedigreeError
+            If an id is unknown here, or none is given.
+        """
+        kept = np.zeros(len(self), dtype=np.bool_)
+        kept[self.known_positions_of(ids)] = True
+        named = counted(int(np.count_nonzero(kept)), "animal")
+        mark_ancestors(self.sire, self.dam, kept)
+        rows = np.flatnonzero(kept)
+        new = np.full(len(self) + 1, -1, dtype=np.int32)  # the last for an unknown parent, -1
+        new[rows] = np.arange(rows.size, dtype=np.int32)
+        sire, dam, order = new[self.sire[rows]], new[self.dam[rows]], new[self.user_order]
+        founders = int(np.count_nonzero((sire < 0) & (dam < 0)))
+        return replace(
+            self,
+            ids=self.ids.gather(rows),
+            sire=sire,
+            dam=dam,
+            user_order=order[order >= 0],
+            sex=None if self.sex is None else self.sex[rows],
+            birth=None if self.birth is None else self.birth.gather(rows),
+            report=replace(self.report, animals=rows.size, founders=founders),
+            name=f"{self.name} ({named} and their ancestors)",
+        )
+
+    def male_ancestors_of(self, sires: pl.Series | Sequence[str]) -> Pedigree:
+        """These sires and their male ancestors, for `sire_mgs_inverse`: ``dam`` holds the maternal grandsire.
+
+        The maternal grandsire is the sire of the dam; it is unknown where either is. Nothing else is known of dams, so
+        that relationships through them alone are lost; `ancestors_of` keeps them all.
+
+        Raises
+        ------
+        PedigreeError
+            If an id is unknown here, or none is given.
+        """
+        grandsire = np.where(self.dam >= 0, self.sire[self.dam], np.int32(-1))
+        lines = replace(self, dam=grandsire, name=f"{self.name} by sires and maternal grandsires")
+        return lines.ancestors_of(sires)
 
     def with_founders(self, ids: pl.Series) -> Pedigree:
         """The same pedigree with further unrelated animals, which must be new, at its end."""

@@ -62,7 +62,12 @@ class RelationshipInverse:
     made
         How it was made, one statement an entry: what a result has to name.
     pedigree
-        The pedigree that it was made from, if it was.
+        The pedigree that it was made from, where its animals, in its order, are the rows.
+    parents
+        Position of each known parent, -1 unknown, with the share that the animal expects of it: ½ of sire and dam for A, ½ of the
+        sire and ¼ of the maternal grandsire where only these are known. Empty where nothing of the kind holds.
+    inbreeding
+        F of every animal by this pedigree, whether or not the matrix takes it into account; None where it is not known.
     """
 
     ids: pl.Series
@@ -71,9 +76,13 @@ class RelationshipInverse:
     logdet: float
     made: tuple[str, ...]
     pedigree: Pedigree | None = None
+    parents: tuple[tuple[NDArray[np.int32], float], ...] = ()
+    inbreeding: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
-        self.diagonal.flags.writeable = False
+        for array in (self.diagonal, self.inbreeding, *(positions for positions, _ in self.parents)):
+            if array is not None:
+                array.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -105,7 +114,7 @@ class MatrixOperator:
     """K⁻¹ given entry by entry, with K where it was given and a factor of K⁻¹ where it was not."""
 
     inverse: scipy.sparse.csr_array
-    direct: NDArray[np.float64] | None
+    direct: NDArray[np.float64] | scipy.sparse.csr_array | None
     factor: CholeskyFactor | None
 
     def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -116,7 +125,8 @@ class MatrixOperator:
     def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """K V for an n × k block."""
         if self.direct is not None:
-            return self.direct @ vectors
+            product: NDArray[np.float64] = self.direct @ vectors
+            return product
         assert self.factor is not None
         return self.factor.solve(vectors)
 
@@ -167,17 +177,33 @@ def inverse_from(
             f"a relationship matrix of {len(names):,} rows cannot be inverted here (limit {DENSE_LIMIT:,}); give its inverse"
         )
     direct = sparse.toarray()
-    cholesky, failed = scipy.linalg.lapack.dpotrf(direct, lower=1)
-    if failed:
-        raise _indefinite("the relationship matrix", names, int(failed) - 1)
-    rounding = np.flatnonzero(np.diag(cholesky) ** 2 <= len(names) * SINGULAR * direct.diagonal())
-    if rounding.size:
-        raise _indefinite("the relationship matrix", names, int(rounding[0]))
-    logdet = 2.0 * float(np.log(np.diag(cholesky)).sum())
-    dense_inverse = scipy.linalg.cho_solve((cholesky, True), np.eye(len(names)))
-    inverse = scipy.sparse.csr_array(0.5 * (dense_inverse + dense_inverse.T))
+    try:
+        dense_inverse, logdet = invert_dense(direct)
+    except NotPositiveDefinite as failure:
+        raise _indefinite("the relationship matrix", names, failure.equation) from None
+    inverse = scipy.sparse.csr_array(dense_inverse)
     made = (f"relationship matrix of {len(names):,} rows given and inverted",)
     return RelationshipInverse(names, MatrixOperator(inverse, direct, None), direct.diagonal().copy(), logdet, made)
+
+
+def invert_dense(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Inverse, exactly symmetric, and log-determinant; a pivot that is no more than rounding counts as none.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        With the row of the first such pivot.
+    """
+    size = matrix.shape[0]
+    cholesky, failed = scipy.linalg.lapack.dpotrf(matrix, lower=1)
+    if failed:
+        raise NotPositiveDefinite(f"row {failed - 1} has a non-positive pivot", int(failed) - 1)
+    pivots = np.diag(cholesky)
+    rounding = np.flatnonzero(pivots**2 <= size * SINGULAR * matrix.diagonal())
+    if rounding.size:
+        raise NotPositiveDefinite(f"the pivot of row {rounding[0]} is rounding", int(rounding[0]))
+    inverse = scipy.linalg.cho_solve((cholesky, True), np.eye(size))
+    return 0.5 * (inverse + inverse.T), 2.0 * float(np.log(pivots).sum())
 
 
 def _check_matrix(matrix: scipy.sparse.csr_array, names: pl.Series) -> None:

@@ -108,5 +108,12 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> RelationshipInv
     variance.flags.writeable = False
     made = (f"A from pedigree {pedigree.name}", "inbreeding considered" if inbreeding else "inbreeding ignored")
     return RelationshipInverse(
-        pedigree.ids, PedigreeOperator(sire, dam, variance), diagonal, float(np.log(variance).sum()), made, pedigree
+        pedigree.ids,
+        PedigreeOperator(sire, dam, variance),
+        diagonal,
+        float(np.log(variance).sum()),
+        made,
+        pedigree,
+        ((sire, 0.5), (dam, 0.5)),
+        pedigree.inbreeding,
     )
