@@ -16,6 +16,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from breedblup import cli
+from breedblup.adjustment import (
+    AtPoints,
+    BaseBirthYears,
+    Combination,
+    Difference,
+    SumOverRange,
+    combine,
+    rebase,
+)
 from breedblup.analysis import evaluate, evaluate_prepared
 from breedblup.errors import (
     ModelError,
@@ -26,6 +35,8 @@ from breedblup.errors import (
     ResourceError,
 )
 from breedblup.io.tables import read_pedigree, read_records
+from breedblup.pedigree import PedigreeColumns
+from breedblup.relationship import dominance_inverse, sire_mgs_inverse
 from breedblup.run import pipeline
 from breedblup.run.config import read_config
 
@@ -212,6 +223,300 @@ def test_a_matrix_of_the_users(folder):
     assert "error: k.csv: the relationship matrix is not positive definite, noticed at '" in result.stderr
 
 
+SEVERAL_PEDIGREE = (
+    "animal,sire,dam,birth\ns1,,,2010\ns2,s1,,2011\nd1,,,2010\nd2,s1,,2011\nd3,s2,d1,2012\n"
+    "c1,s2,d1,2014\nc2,s1,d2,2014\nc3,s2,d3,2014\nc4,s2,d1,2015\nold,,,2001\n"
+)
+SEVERAL_RECORDS = (
+    "animal,sire,dam,herd,sex,t,wwt,ywt\nc1,s2,d1,h1,m,5,200,310.5\nc2,s1,d2,h1,f,60,190,\nc3,s2,d3,h2,m,120,,330\n"
+    "c4,s2,d1,h2,f,300,205,300\nd3,s2,d1,h1,f,205,180,290\nc1,s2,d1,h2,m,150,210,320\n"
+)
+MATERNAL = """
+[pedigree]
+file = "pedigree.csv"
+[records]
+file = "records.csv"
+[model]
+formula = ["wwt ~ herd + sex + (1 | animal + dam) + (1 | ide(dam))", "ywt ~ herd + (1 | animal)"]
+residual_classes = "sex"
+[variances]
+"animal + dam" = [[20, 15, -2], [15, 40, 0], [-2, 0, 8]]
+"ide(dam)" = 5
+[variances.residual]
+m = [[40, 11], [11, 60]]
+f = [[30, 8], [8, 50]]
+[solve]
+reduce = true
+[results]
+folder = "results/2026"
+[base]
+kind = "birth_years"
+first = 2010
+last = 2011
+[[combinations]]
+name = "total"
+weights = { direct = 1, maternal = 1 }
+[[combinations]]
+name = "index"
+weights = { direct = { wwt = 0.3, ywt = 0.7 } }
+"""
+
+
+@pytest.fixture
+def several(tmp_path):
+    (tmp_path / "pedigree.csv").write_text(SEVERAL_PEDIGREE, encoding="utf-8")
+    (tmp_path / "records.csv").write_text(SEVERAL_RECORDS, encoding="utf-8")
+    return tmp_path
+
+
+def write(folder, text):
+    path = folder / "evaluation.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def python_twin(folder, relationships, *specs, base=None):
+    """The evaluation of a configuration as an analyst makes it."""
+    config = read_config(folder / "evaluation.toml")
+    records = read_records(folder / "records.csv")
+    evaluation = evaluate(config.model, records, config.variances, relationships, options=config.options)
+    evaluation = combine(evaluation, *specs)
+    return evaluation if base is None else rebase(evaluation, base)
+
+
+def published_ebv(folder, schema):
+    result = breedblup("run", folder / "evaluation.toml", "--replace")
+    assert result.exit_code == 0, result.stderr
+    return pl.read_csv(folder / "results/2026/ebv.csv", schema_overrides=schema)
+
+
+def test_several_traits_maternal_effects_classes_and_combinations(several):
+    path = write(several, MATERNAL)
+    pedigree = read_pedigree(several / "pedigree.csv")
+    specs = (
+        Combination("total", {"direct": 1, "maternal": 1}), Combination("index", {"direct": {"wwt": 0.3, "ywt": 0.7}})
+    )  # fmt: skip
+    expected = python_twin(several, {"animal": pedigree}, *specs, base=BaseBirthYears(2010, 2011))
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    results = several / "results" / "2026"
+    assert names(results) == ["ebv.csv", "fixed.csv", "random_ide_dam.csv", "run.json"]
+    assert pl.read_csv(results / "fixed.csv")["trait"].unique().sort().to_list() == ["wwt", "ywt"]
+    record = json.loads((results / "run.json").read_text(encoding="utf-8"))
+    assert record["combinations"]["[[combinations]] 2"]["weights"] == [["direct", [["wwt", 0.3], ["ywt", 0.7]]]]
+    assert record["options"]["reduce"] is True
+    assert record["model"] == read_config(path).model.to_dict()
+    assert any(
+        note.startswith("combined effects of animal + dam: 'index' with direct wwt = 0.3") for note in record["notes"]
+    )
+
+
+def test_check_tells_values_patterns_and_effects_of_several_traits(several):
+    result = breedblup("check", write(several, MATERNAL))
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("model"))
+    assert [" ".join(line.split()) for line in lines[start : start + 7]] == [
+        "model wwt ~ herd + sex + (1 | animal + dam) + (1 | ide(dam))",
+        "ywt ~ herd + (1 | animal)",
+        "records 6 read, 6 used, 0 without any trait, 0 without an effect",
+        "values wwt 5, ywt 5",
+        "3 patterns of traits with a value",
+        "effects animal + dam: direct wwt, direct ywt, maternal wwt",
+        "equations 25 of 40, the others eliminated",
+    ]
+
+
+REGRESSION = """
+[pedigree]
+file = "pedigree.csv"
+[records]
+file = "records.csv"
+[relationships]
+animal = { kind = "pedigree", prune = true }
+[model]
+formula = "wwt ~ herd + (leg(t, 1, range=(5, 305)) | animal)"
+[variances]
+animal = [[20, 2], [2, 5]]
+residual = 40
+[results]
+folder = "results/2026"
+[[curves]]
+points = [60, 305]
+[[curves]]
+sum = { first = 5, last = 305 }
+[[curves]]
+difference = { later = 280, earlier = 60 }
+"""
+
+
+def test_curves_of_a_pruned_pedigree(several):
+    write(several, REGRESSION)
+    pedigree = read_pedigree(several / "pedigree.csv").ancestors_of(["c1", "c2", "c4", "d3", "c3"])
+    assert "old" not in pedigree.ids
+    specs = (AtPoints([60, 305]), SumOverRange(5, 305), Difference(280, 60))
+    expected = python_twin(several, {"animal": pedigree}, *specs)
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    shown = expected.ebv["effect"].unique(maintain_order=True).to_list()
+    assert shown == ["0", "1", "at 60", "at 305", "sum 5 to 305", "280 less 60"]
+
+
+BUILT = """
+[pedigree]
+file = "pedigree.csv"
+[records]
+file = "records.csv"
+[relationships]
+animal = "pedigree"
+D = { kind = "dominance", prune = true }
+[model]
+formula = "wwt ~ herd + (1 | animal) + (1 | vm(animal, D))"
+[variances]
+animal = 20
+"vm(animal, D)" = 5
+residual = 40
+[results]
+folder = "results/2026"
+"""
+
+
+def test_dominance_beside_additive_effects(several):
+    path = write(several, BUILT)
+    pedigree = read_pedigree(several / "pedigree.csv")
+    recorded = dominance_inverse(pedigree, ["d3", "c1", "c2", "c3", "c4"])  # as the pedigree has them
+    expected = python_twin(several, {"animal": pedigree, "D": recorded})
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    write(several, BUILT.replace('{ kind = "dominance", prune = true }', '"dominance"'))
+    expected = python_twin(several, {"animal": pedigree, "D": dominance_inverse(pedigree)})
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    assert "building dominance relationships of D" in breedblup("check", path).stderr
+
+
+def test_unknown_animals_of_built_relationships(several):
+    records = SEVERAL_RECORDS + "new,s2,d1,h1,f,9,201,300\n"
+    (several / "records.csv").write_text(records, encoding="utf-8")
+    path = write(several, BUILT.replace('D = { kind = "dominance", prune = true }', 'D = "dominance"'))
+    result = breedblup("check", path)
+    assert result.exit_code == 20
+    assert "records.csv line 8: animal 'new' is not in the relationship given for 'animal' ->" in result.stderr
+    write(several, BUILT.replace('"records.csv"', '"records.csv"\nunknown_animals = "founder"'))
+    pedigree = read_pedigree(several / "pedigree.csv").with_founders(pl.Series("id", ["new"]))
+    recorded = dominance_inverse(pedigree, ["d3", "c1", "c2", "c3", "c4", "new"])
+    expected = python_twin(several, {"animal": pedigree, "D": recorded})
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    record = json.loads((several / "results/2026/run.json").read_text(encoding="utf-8"))
+    assert record["notes"].count("1 animal of the records added to the pedigree as unrelated: 'new'") == 1
+    (several / "records.csv").write_text(records.replace("new,", "0,"), encoding="utf-8")
+    result = breedblup("check", path)
+    assert (result.exit_code, result.stdout) == (20, "")
+    assert "records.csv: animal '0' of the records bears the code of a missing parent ->" in result.stderr
+
+
+SIRES = """
+[pedigree]
+file = "pedigree.csv"
+[records]
+file = "records.csv"
+[relationships]
+sire = "sire_mgs"
+[model]
+formula = "wwt ~ herd + (1 | sire)"
+[variances]
+sire = 5
+residual = 40
+[results]
+folder = "results/2026"
+"""
+
+
+@pytest.mark.parametrize("inbreeding", [True, False])
+def test_sires_and_maternal_grandsires_of_a_full_pedigree(several, inbreeding):
+    write(several, SIRES + f"[solve]\ninbreeding = {str(inbreeding).lower()}\n")
+    lines = read_pedigree(several / "pedigree.csv").male_ancestors_of(["s1", "s2"])
+    expected = python_twin(several, {"sire": sire_mgs_inverse(lines, inbreeding=inbreeding)})
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    assert set(expected.ebv["id"]) == {"s1", "s2"}
+
+
+def test_a_trait_without_records_and_animals_without_a_pedigree(several):
+    records = SEVERAL_RECORDS.replace("310.5", "").replace("330", "").replace(",300\n", ",\n").replace("290", "")
+    (several / "records.csv").write_text(records.replace("320", "NA"), encoding="utf-8")
+    result = breedblup("check", write(several, MATERNAL))
+    assert result.exit_code == 20
+    assert result.stderr.splitlines()[-1] == "error: records.csv: none of the 6 records has a value of 'ywt'"
+    (several / "records.csv").write_text(SEVERAL_RECORDS.replace("s1,", "x1,").replace("s2,", "x2,"), encoding="utf-8")
+    result = breedblup("check", write(several, SIRES))
+    assert result.exit_code == 20
+    assert result.stderr.splitlines()[-1] == (
+        "error: records.csv: none of the ids in 'sire' is in pedigree.csv "
+        "-> correct the names of files or columns, or the ids"
+    )
+    (several / "records.csv").write_text(SEVERAL_RECORDS.replace("s1,", "x1,"), encoding="utf-8")
+    result = breedblup("check", write(several, SIRES))
+    assert result.exit_code == 20
+    assert "error: records.csv line 3: sire 'x1' is not in the relationship given for 'sire' ->" in result.stderr
+
+
+def test_unknown_sires_become_founders(several):
+    (several / "records.csv").write_text(SEVERAL_RECORDS.replace(",s1,", ",x1,"), encoding="utf-8")
+    write(several, SIRES.replace('"records.csv"', '"records.csv"\nunknown_animals = "founder"'))
+    lines = (
+        read_pedigree(several / "pedigree.csv").with_founders(pl.Series("id", ["x1"])).male_ancestors_of(["s2", "x1"])
+    )
+    expected = python_twin(several, {"sire": sire_mgs_inverse(lines)})
+    assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+    assert expected.ebv["id"].to_list() == ["s1", "s2", "x1"]
+
+
+def test_sires_and_maternal_grandsires_by_name(several):
+    (several / "pedigree.csv").write_text("sire,of_sire,mgs\ns0,,\ns1,s0,\ns2,s1,s0\nold,,\n", encoding="utf-8")
+    declared = '"pedigree.csv"\nid = "sire"\nsire = "of_sire"\nmaternal_grandsire = "mgs"'
+    columns = PedigreeColumns(id="sire", sire="of_sire", dam="mgs")
+    pedigree = read_pedigree(several / "pedigree.csv", columns=columns)
+    for source, used in (
+        ('"sire_mgs"', pedigree),
+        ("{ kind = 'sire_mgs', prune = true }", pedigree.ancestors_of(["s2"])),
+    ):
+        write(several, SIRES.replace('"pedigree.csv"', declared).replace('"sire_mgs"', source))
+        expected = python_twin(several, {"sire": sire_mgs_inverse(used)})
+        assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
+
+
+FAULTS = [
+    (SIRES, "(1 | sire)", "(1 | sire) + (1 | hred)", "evaluation.toml: [variances] no variance is given for the random term 'hred'"),
+    (SIRES, "wwt ~ herd + (1 | sire)", "wwt ~ herd + (1 | sire + dma)", "[variances] the model has no random term 'sire'"),
+    (BUILT, "herd + (1 | animal)", "herd + aniaml + (1 | animal)", "records.csv has no column 'aniaml'; did you mean 'animal'?"),
+    (BUILT, "wwt ~", "sex ~", "records.csv lines 2, 3, 4, 5, 6, 7: column 'sex' holds 'm', 'f' where a number belongs"),
+    (MATERNAL, "herd + sex", "hred + sex", "records.csv has no column 'hred'; did you mean 'herd'? (its columns: "),
+    (MATERNAL, '"sex"\n[var', '"sxe"\n[var', "records.csv has no column 'sxe'; did you mean 'sex'? (its columns: "),
+    (MATERNAL, "[[20, 15, -2], [15, 40, 0], [-2, 0, 8]]", "[[20, 15], [15, 40]]", "evaluation.toml: [variances] the matrix of "
+     "'animal + dam' is 2 x 2; the model needs 3 x 3, in this order: direct wwt, direct ywt, maternal wwt"),
+    (MATERNAL, "f = [[30, 8], [8, 50]]", "x = [[30, 8], [8, 50]]",
+     "no residual variance is given for 'f' of the records (given: 'm', 'x') ->"),
+    (MATERNAL, "maternal = 1", "maternl = 1", "evaluation.toml: [[combinations]] 1: 'total': 'animal + dam' has no effect "
+     "'maternl'; did you mean 'maternal'?"),
+    (MATERNAL, 'name = "index"', 'name = "direct"\nterm = "animal"', "evaluation.toml: [[combinations]] 2: no random term 'animal'"),
+    (REGRESSION, "range=(5, 305)", "range=(5, 250)", "t is 300 in "),
+    (REGRESSION, "points = [60, 305]", "points = [60, 306]", "evaluation.toml: [[curves]] 1: 'at 306' of 'animal': "),
+    (REGRESSION, "difference = { later = 280, earlier = 60 }", "points = [60]",
+     "evaluation.toml: [[curves]] 3: 'animal' already has an effect 'at 60' of 'wwt'"),
+    (REGRESSION, "t, 1", "tt, 1", "records.csv has no column 'tt'"),
+    (REGRESSION, "| animal)", "| dam)", "evaluation.toml: [relationships] a relationship is given for 'animal', but no "),
+    (BUILT, "D =", "E =", "evaluation.toml: [relationships] vm(animal, D) needs the relationship 'D', and none of that name"),
+    (SIRES, "wwt ~", "wwwt ~", "records.csv has no column 'wwwt'; did you mean 'wwt'?"),
+    (SIRES, "(1 | sire)", "(1 | dam)", "evaluation.toml: [relationships] a relationship is given for 'sire', but no random "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "old", "new", "message"), FAULTS)
+def test_faults_of_a_model_are_told_in_one_line(several, text, old, new, message):
+    assert old in text
+    result = breedblup("check", write(several, text.replace(old, new)))
+    assert (result.exit_code, result.stdout) == (20, "")
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert result.stderr.splitlines()[-1:] == errors
+    assert message in errors[0]
+
+
 def test_replace(folder):
     assert breedblup("run", folder / "evaluation.toml").exit_code == 0
     first = (folder / "results/2026/run.json").read_bytes()
@@ -321,7 +626,8 @@ def test_errors_of_the_configuration(folder):
     assert result.stderr.splitlines() == [
         "error: evaluation.toml: [records] is missing; it has to be given",
         "evaluation.toml: unknown section 'recrods'; did you mean 'records'? "
-        "(known: pedigree, records, model, variances, relationships, solve, results, base)",
+        "(known: pedigree, records, model, variances, relationships, solve, results, base, "
+        "combinations, curves)",
     ]
 
 

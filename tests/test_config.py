@@ -1,31 +1,45 @@
 """`evaluation.toml`: what it may say, and what is said of it when it is wrong."""
 
+import json
 import tomllib
 from dataclasses import fields
 from datetime import date, time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breedblup.adjustment import BaseBirthYears, BaseFounders
+from breedblup.adjustment import (
+    AtPoints,
+    BaseBirthYears,
+    BaseFounders,
+    Combination,
+    Difference,
+    SumOverRange,
+)
 from breedblup.analysis import EvaluateOptions
 from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
 from breedblup.pedigree import MISSING_PARENTS, PedigreeColumns, PedigreeRules
-from breedblup.run.config import MatrixInput, read_config
+from breedblup.run.config import read_config
 from breedblup.run.schema import (
     BaseSection,
+    CombinationSection,
+    CurveSection,
     PedigreeRulesSection,
     PedigreeSection,
+    Range,
     RecordsSection,
     RelationshipSection,
     ResultsSection,
     Sections,
     SolveSection,
+    Span,
     parse_sections,
 )
+from breedblup.run.sources import FromPedigree, MatrixInput
 from breedblup.solvers.records import PcgOptions
 from breedblup.variances import VarianceComponents
 
@@ -75,6 +89,7 @@ line = { file = "k.csv", kind = "inverse" }
 method = "pcg"
 pev = "none"
 inbreeding = false
+reduce = true
 maximum_rounds = 77
 memory_gib = 0.5
 [results]
@@ -104,9 +119,11 @@ def test_defaults(tmp_path):
     assert config.records == tmp_path / "r.csv"
     assert config.model == Model.from_formula("milk ~ herd + (1 | animal)")
     assert config.variances == VarianceComponents({"animal": 20.0}, residual=40.0)
-    assert config.relationships == {"animal": "pedigree"}
+    assert config.relationships == {"animal": FromPedigree()}
     assert config.options == EvaluateOptions()
     assert (config.folder, config.format, config.base) == (tmp_path / "results/1", "csv", None)
+    assert config.combinations == {}
+    assert not config.pedigree.of_sires
     assert set(config.inputs()) == {"configuration", "records", "pedigree"}
 
 
@@ -118,10 +135,10 @@ def test_everything_given(tmp_path):
     assert config.records == Path("/data/r.csv")
     assert config.model == Model.from_formula("milk ~ herd + (1 | cow) + (1 | ide(cow)) + (1 | line)", weights="w")
     assert config.variances == VarianceComponents({"cow": 20.0, "ide(cow)": 12.0, "line": 3.0}, residual=28.0)
-    assert config.relationships == {"cow": "pedigree", "line": MatrixInput(tmp_path / "k.csv", "inverse")}
+    assert config.relationships == {"cow": FromPedigree(), "line": MatrixInput(tmp_path / "k.csv", "inverse")}
     assert config.options == EvaluateOptions(
         method="pcg", pev="none", inbreeding=False, accuracy="bif", unknown_animals="founder", missing_effects="drop",
-        memory_bytes=2**29, pcg=PcgOptions(maximum_rounds=77),
+        reduce=True, memory_bytes=2**29, pcg=PcgOptions(maximum_rounds=77),
     )  # fmt: skip
     assert (config.format, config.base) == ("parquet", BaseBirthYears(2015, 2017, recorded_only=True))
     assert config.inputs()["relationship line"] == tmp_path / "k.csv"
@@ -137,32 +154,186 @@ def test_byte_order_mark_and_base_of_ids(tmp_path):
     assert read(tmp_path, SMALL + '[base]\nkind = "founders"\n').base == BaseFounders()
 
 
-def test_the_plain_form_of_a_model(tmp_path):
-    model = Model.from_formula("milk ~ herd + (1 | animal)")
-    text = SMALL.replace('formula = "milk ~ herd + (1 | animal)"', as_toml(model.to_dict()))
-    assert read(tmp_path, text).model == model
+ROUND_TRIPS = [
+    Model.from_formula("milk ~ herd + (1 | animal)"),
+    Model.from_formula("(milk, `fat %`) ~ herd + poly(age, 2) + (1 | animal)", weights={"milk": "w", "fat %": "v"}),
+    Model.from_formula(
+        ["wwt ~ sex + factor(year):factor(sex) + (1 | animal + dam) + (1 | ide(dam))", "ywt ~ 0 + sex + age + (1 | animal)"],
+        weights={"ywt": "w"}, residual_classes=["herd", "sex"],
+    ),
+    Model.from_formula("milk ~ htd + parity:leg(dim, 4, range=(5, 305)) + (leg(dim, 2, range=(5, 305)) || animal)"),
+    Model.from_formula("fat ~ 1 + (bspline(dim, 3, knots=(60, 120), range=(5, 305)) | animal) + (0 + c1 + c2 | ide(animal))"),
+    Model.from_formula("gain ~ pen + (1 | animal + mm(p1, p2, weights=(1, share))) + (1 | vm(animal, D)) + (1 + t | litter)"),
+    Model.from_formula("y ~ herd:year + covariate(age) + (1 | mm(sire, mgs, weights=(1, 0.5))) + (1 | herd:year:line)"),
+]  # fmt: skip
+
+
+def written(folder, model, *, model_section):
+    """A configuration of a model, with a variance of 1 for each effect and a file for each relationship."""
+    residual = {"": np.eye(len(model.traits))}
+    classes = {"h1": residual[""].tolist()} if model.residual.classes else residual[""].tolist()
+    matrices = {key: np.eye(len(model.coordinates(key))).tolist() for key in model.keys}
+    names = {term.relationship_name for term in model.random} - {None}
+    files = {name: {"file": "k.csv", "kind": "inverse"} for name in names}
+    return "\n".join(
+        [f"[model]\n{as_toml(model_section)}", f"[variances]\n{as_toml(matrices | {'residual': classes})}",
+         f"[relationships]\n{as_toml(files)}", '[records]\nfile = "r.csv"\n[results]\nfolder = "x"\n']
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ROUND_TRIPS, ids=str)
+def test_a_model_comes_back_from_its_plain_form(tmp_path, model):
+    assert read(tmp_path, written(tmp_path, model, model_section=model.to_dict())).model == model
+
+
+@pytest.mark.parametrize("model", ROUND_TRIPS, ids=str)
+def test_a_model_comes_back_from_its_formulas(tmp_path, model):
+    residual = model.to_dict().get("residual", {})
+    section = {"formula": list(model.formulas)} | {
+        name: residual[key]
+        for name, key in (("weights", "weights"), ("residual_classes", "classes"))
+        if key in residual
+    }
+    assert read(tmp_path, written(tmp_path, model, model_section=section)).model == model
 
 
 def as_toml(value, top=True):
     """A plain dict as keys of a section."""
     if isinstance(value, dict):
-        pairs = [f"{key} = {as_toml(inner, False)}" for key, inner in value.items()]
+        pairs = [f"{json.dumps(key, ensure_ascii=False)} = {as_toml(inner, False)}" for key, inner in value.items()]
         return "\n".join(pairs) if top else "{ " + ", ".join(pairs) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(as_toml(inner, False) for inner in value) + "]"
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
 
 
+def test_matrices_and_residual_classes(tmp_path):
+    text = SMALL.replace(
+        'formula = "milk ~ herd + (1 | animal)"',
+        'formula = ["milk ~ herd + (1 | animal)", "fat ~ age + (1 | animal)"]\nresidual_classes = "herd"',
+    )
+    text = text.replace("animal = 20.0\nresidual = 40", "animal = [[20.0, 18], [18, 40]]\n[variances.residual]\n"
+                        "h1 = [[40, 11], [11, 30]]\nh2 = [[45, 0], [0, 30]]")  # fmt: skip
+    config = read(tmp_path, text)
+    assert config.model.residual.classes == ("herd",)
+    assert config.variances == VarianceComponents(
+        {"animal": [[20, 18], [18, 40]]}, residual={"h1": [[40, 11], [11, 30]], "h2": [[45, 0], [0, 30]]}
+    )
+    refused(
+        tmp_path,
+        text.replace("h1 = [[40, 11], [11, 30]]", "h1 = 40.0"),
+        r"\[variances\] the matrix of the residual class 'h1' is 1 x 1, that of 'h2' is 2 x 2; each class needs a row for",
+    )
+    refused(
+        tmp_path, text.replace("[[45, 0], [0, 30]]", '"45"'), r"\[variances\] residual class 'h2' has to be a number"
+    )
+    refused(
+        tmp_path,
+        text.replace("[[20.0, 18], [18, 40]]", "[[20.0, 18, 1], [18, 40, 1], [1, 1, 9]]"),
+        r"\[variances\] the matrix of 'animal' is 3 x 3; the model needs 2 x 2, in this order: direct milk, direct fat$",
+    )
+
+
+RELATED = SMALL.replace("herd + (1 | animal)", "herd + (1 | animal) + (1 | vm(animal, D)) + (1 | sire)").replace(
+    "animal = 20.0", 'animal = 20.0\n"vm(animal, D)" = 5.0\nsire = 5.0'
+)
+BUILT = '[relationships]\nanimal = { kind = "pedigree", prune = true }\nD = "dominance"\nsire = "sire_mgs"\n'
+
+
+def test_relationships_of_the_pedigree(tmp_path):
+    assert read(tmp_path, RELATED + BUILT).relationships == {
+        "animal": FromPedigree("pedigree", prune=True),
+        "D": FromPedigree("dominance"),
+        "sire": FromPedigree("sire_mgs"),
+    }
+    refused(
+        tmp_path, RELATED + BUILT.replace("D =", "E ="),
+        r"\[relationships\] vm\(animal, D\) needs the relationship 'D', and none of that name is given",
+    )  # fmt: skip
+    refused(
+        tmp_path, RELATED, r"\[relationships\] vm\(animal, D\) needs the relationship 'D', and none of that name is"
+    )
+    refused(
+        tmp_path, RELATED + BUILT.replace("sire =", "sier ="),
+        r"\[relationships\] a relationship is given for 'sier', but no random term .*did you mean 'sire'\?$",
+    )  # fmt: skip
+    refused(
+        tmp_path, RELATED + '[relationships]\nD = "dominance"\n',
+        r"the random term 'animal' has no relationship; give \[pedigree\], or a matrix in \[relationships\]$",
+    )  # fmt: skip
+    alone = RELATED.replace('[pedigree]\nfile = "p.csv"\n', "") + '[relationships]\nsire = "sire_mgs"\n'
+    refused(
+        tmp_path, alone, r"\[relationships\] names 'sire_mgs', which is made of the pedigree, but section \[pedigree\]"
+    )
+
+
+def test_a_pedigree_of_sires(tmp_path):
+    text = SMALL.replace("animal", "sire").replace('"p.csv"', '"p.csv"\nmaternal_grandsire = "mgs"')
+    config = read(tmp_path, text + '[relationships]\nsire = { kind = "sire_mgs", prune = true }\n')
+    assert config.pedigree.columns == PedigreeColumns(dam="mgs")
+    assert config.pedigree.of_sires
+    assert config.relationships == {"sire": FromPedigree("sire_mgs", prune=True)}
+    refused(
+        tmp_path, text + '[relationships]\nsire = "pedigree"\n',
+        r'\[relationships\] sire = "pedigree" needs dams, and \[pedigree\] has maternal_grandsire; write sire = "sire_mgs" '
+        r"for relationships among sires, or name the dam in \[pedigree\]$",
+    )  # fmt: skip
+    refused(
+        tmp_path,
+        text.replace("| sire", "| animal").replace("\nsire =", "\nanimal ="),
+        r'animal = "pedigree" needs dams',
+    )
+
+
+def test_the_pedigree_of_a_term_of_several_groups(tmp_path):
+    text = SMALL.replace("(1 | animal)", "(1 | animal + dam)").replace("animal =", '"animal + dam" =')
+    assert read(tmp_path, text.replace("20.0", "[[20, 1], [1, 5]]")).relationships == {"animal": FromPedigree()}
+
+
+def test_combinations_and_curves(tmp_path):
+    text = (
+        SMALL
+        + """
+[[combinations]]
+name = "total"
+weights = { direct = 1.0, maternal = 1 }
+trait = "milk"
+term = "animal"
+[[combinations]]
+name = "index"
+weights = { direct = { milk = 0.5 } }
+[[curves]]
+points = [60, 305.5]
+[[curves]]
+sum = { first = 5, last = 305 }
+group = "maternal"
+[[curves]]
+sum = { first = 5, last = 305, step = 10 }
+term = "animal"
+[[curves]]
+difference = { later = 280, earlier = 60 }
+trait = "milk"
+"""
+    )
+    assert list(read(tmp_path, text).combinations.items()) == [
+        ("[[combinations]] 1", Combination("total", {"direct": 1.0, "maternal": 1}, trait="milk", term="animal")),
+        ("[[combinations]] 2", Combination("index", {"direct": {"milk": 0.5}})),
+        ("[[curves]] 1", AtPoints([60.0, 305.5])),
+        ("[[curves]] 2", SumOverRange(5, 305, group="maternal")),
+        ("[[curves]] 3", SumOverRange(5, 305, 10, term="animal")),
+        ("[[curves]] 4", Difference(280, 60, trait="milk")),
+    ]
+
+
 def test_no_relationships(tmp_path):
-    text = SMALL.replace('[pedigree]\nfile = "p.csv"\n', "").replace("(1 | animal)", "(1 | ide(animal))")
-    config = read(tmp_path, text.replace("animal = 20.0", '"ide(animal)" = 20.0'))
+    text = SMALL.replace('[pedigree]\nfile = "p.csv"\n', "").replace("animal", "pen")
+    config = read(tmp_path, text)
     assert config.relationships == {}
     assert config.pedigree is None
-    based = text.replace("animal = 20.0", '"ide(animal)" = 20.0') + '[base]\nkind = "founders"\n'
     with pytest.raises(
         ConfigurationError, match=r"\[base\] is given, but no random term has a pedigree or another rel"
     ):
-        read(tmp_path, based)
+        read(tmp_path, text + '[base]\nkind = "founders"\n')
 
 
 VALUES = st.one_of(
@@ -173,11 +344,12 @@ VALUES = st.one_of(
 )
 PLACES = [
     (), ("pedigree",), ("pedigree", "rules"), ("records",), ("model",), ("variances",), ("relationships",),
-    ("relationships", "animal"), ("solve",), ("results",), ("base",),
+    ("relationships", "animal"), ("solve",), ("results",), ("base",), ("combinations", 0), ("curves", 0),
+    ("curves", 0, "sum"), ("curves", 0, "difference"),
 ]  # fmt: skip
 SECTIONS = (
     Sections, PedigreeSection, PedigreeRulesSection, RecordsSection, RelationshipSection, SolveSection, ResultsSection,
-    BaseSection,
+    BaseSection, CombinationSection, CurveSection, Range, Span,
 )  # fmt: skip
 KEYS = sorted({key for section in SECTIONS for key in section.model_fields} | {"animal", "x", "a b"})
 
@@ -186,8 +358,8 @@ KEYS = sorted({key for section in SECTIONS for key in section.model_fields} | {"
 def test_any_value_anywhere_is_taken_or_refused_in_plain_words(place, key, value):
     content = tomllib.loads(SMALL)
     section = content
-    for name in place:
-        section = section.setdefault(name, {})
+    for name, inner in zip(place, (*place[1:], "")[: len(place)], strict=True):
+        section = section[name] if isinstance(name, int) else section.setdefault(name, [{}] if inner == 0 else {})
     section[key] = value
     said = "evaluation.toml: "
     try:
@@ -202,7 +374,11 @@ REPLACED = [
     ("[records]", "[record]", r"^evaluation\.toml: \[records\] is missing; it has to be given\nevaluation\.toml: "
      r"unknown section 'record'; did you mean 'records'\? \(known: pedigree, records, model, "),
     ('"p.csv"', '"p"\nsirre = "s"', r"^evaluation\.toml: \[pedigree\] unknown key 'sirre'; did you mean 'sire'\? "
-     r"\(known: file, id, sire, dam, sex, birth, missing_parents, rules\)$"),
+     r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, missing_parents, rules\)$"),
+    ('"p.csv"', '"p"\ndam = "d"\nmaternal_grandsire = "g"', r"\[pedigree\]: dam and maternal_grandsire are both given; a "
+     r"pedigree of sires has no dams, leave one out$"),
+    ('"p.csv"', '"p"\nmaternal_grandsire = "g"\nrules = { sire_and_dam = "repair" }', r"\[pedigree\]: sire_and_dam cannot be "
+     r"a fault where maternal grandsires are known; leave the rule out$"),
     ('[records]\nfile = "r.csv"', "[x]", r"\[records\] is missing; it has to be given\n.*unknown section 'x' \(kno"),
     ('\n[pedigree]\nfile = "p.csv"', "pedigree = 3", r"\[pedigree\] has to be a section, found the whole number 3$"),
     ("\n[pedigree]", 'fodler = "x"\n[pedigree]', r"unknown key 'fodler' \(known: pedigree, records"),
@@ -219,7 +395,18 @@ REPLACED = [
     ("[model]\nformula =", "[model]\nformulae =", r"\[model\] unknown key 'formulae'; did you mean 'formula'\?"),
     ("[model]\nformula =", "[model]\nweights =", r'\[model\] .*; a formula is given as formula = "…"$'),
     ("[variances]", 'weight = "w"\n[variances]', r"\[model\] unknown key 'weight'; did you mean 'weights'\?"),
-    ("[variances]", "weights = 3\n[variances]", r"\[model\] weights has to be text in quotes$"),
+    ("[variances]", "weights = 3\n[variances]", r"\[model\] weights has to be text in quotes, or a table with "
+     r"the column of each trait, such as \{ milk = \"w\" \}$"),
+    ("[variances]", "weights = { milk = 3 }\n[variances]", r"\[model\] weights has to be text in quotes, or a table"),
+    ("[variances]", "weights = { mlik = \"w\" }\n[variances]", r"^evaluation\.toml: \[model\] the weights: the model has no "
+     r"trait 'mlik'; did you mean 'milk'"),
+    ("[variances]", "residual_classes = [1]\n[variances]", r"residual_classes has to be text in quotes, or a list of texts$"),
+    ("[variances]", "traits = ['y']\n[variances]", r"unknown key 'traits' \(known: formula, weights, residual_classes\)$"),
+    ("[variances]", "residual_classes = 'herd'\n[variances]",
+     r"\[variances\] the model has a residual variance for each class of 'herd'; give one for each"),
+    ("residual = 40", "residual = { h1 = 40 }", r"\[variances\] residual variances are given for the classes 'h1'; the model"),
+    ("residual = 40", "residual = {}", r"\[variances\] the residual variances of classes are empty; give one for each class"),
+    ('formula = "milk', 'formula = 3 # "', r"\[model\] formula has to be text in quotes, or a list of texts, one for each tr"),
     ("(1 | animal)", "(1 | animal", r"^evaluation\.toml: \[model\] formula: "),
     ("animal = 20.0", "animal = -20.0", r"^evaluation\.toml: \[variances\] .*-20"),
     ("animal = 20.0", 'animal = "20"', r"\[variances\] 'animal' has to be a number, or a matrix as a list of rows of "),
@@ -250,15 +437,33 @@ ADDED = [
     ('[solve]\ncriterion = "relativ_residual"',
      r"\[solve\] criterion can be 'error', .* found text 'relativ_residual'; did you mean 'relative_residual'\?$"),
     ('[relationships]\nanimal = "pedigre"',
-     r"\[relationships\.animal\] kind can be 'pedigree', 'relationship' or 'inverse', found text 'pedigre'; did you"),
+     r"\[relationships\.animal\] kind can be 'pedigree', 'dominance', 'sire_mgs', 'relationship' or 'inverse', found "
+     r"text 'pedigre'; did you"),
     ('[relationships]\nanimal = 5', r"\[relationships\] animal has to be a section, found the whole number 5$"),
     ('[relationships]\nanimal = { file = "k.csv" }', r"\[relationships\.animal\] kind is missing"),
     ('[relationships]\nanimal = { fiel = "k.csv", kind = "inverse" }',
      r"\[relationships\.animal\] unknown key 'fiel'; did you mean 'file'\?"),
-    ('[relationships]\nanimal = { kind = "inverse" }', r'\[relationships\] animal: "pedigree" stands alone; '
+    ('[relationships]\nanimal = { kind = "inverse" }', r'\[relationships\] animal: "pedigree" stands alone, and so do '
+     r'"dominance" and "sire_mgs"; '
      r'\{ file = "k\.csv", kind = "relationship" \} \(or "inverse"\) names a file$'),
     ('[relationships]\nanimal = { file = "k.csv", kind = "inverse" }',
      r"\[pedigree\] is given and \[relationships\] does not use it; write which factor's it is, or leave the section"),
+    ('[relationships]\nanimal = { kind = "inverse", file = "k", prune = true }',
+     r"\[relationships\] animal: prune goes with a pedigree, not with a file; leave it out$"),
+    ("[combinations]\nname = 'x'", r"\[combinations\] has to be a list of sections; write \[\[combinations\]\] with two"),
+    ("[[combinations]]\nname = 'x'", r"^evaluation\.toml: \[\[combinations\]\] 1 weights is missing; it has to be given$"),
+    ("[[combinations]]\nname = 'x'\nweights = 3",
+     r"\[\[combinations\]\] 1 weights has to be a section, found the whole number 3$"),
+    ("[[combinations]]\nname = 'x'\nweights = { direct = '1' }",
+     r"\[\[combinations\]\] 1: the weight of 'direct' in 'x' must be a finite number, found '1'$"),
+    ("[[curves]]\npoints = [1]\n[[curves]]\npoits = [1]",
+     r"\[\[curves\]\] 2 unknown key 'poits'; did you mean 'points'\? \(known: points, sum, difference, trait, term, group\)"),
+    ("[[curves]]\ntrait = 'milk'", r"\[\[curves\]\] 1: give one of points = \[60, 305\], sum = \{ first = 5, last = 305 \} and "),
+    ("[[curves]]\npoints = [1, 'x']", r"\[\[curves\]\] 1 points item 2 has to be a number, found text 'x'$"),
+    ("[[curves]]\npoints = [1, 1]", r"^evaluation\.toml: \[\[curves\]\] 1: AtPoints has the point 1 more than once$"),
+    ("[[curves]]\nsum = { first = 1 }", r"\[\[curves\]\] 1 sum\.last is missing; it has to be given$"),
+    ("[[curves]]\nsum = { first = 1, lsat = 2 }", r"1 sum unknown key 'lsat'; did you mean 'last'\? \(known: first, last, st"),
+    ("[[curves]]\ndifference = { later = 1, earlier = 60 }", r"1: the later point of Difference has to be above the earl"),
     ('[base]\nkind = "birth_years"\nfirst = 15', r'\[base\]: kind = "birth_years" takes first and last, found first$'),
     ('[base]\nkind = "founders"\nfirst = 15', r'\[base\]: kind = "founders" takes no other key, found first$'),
     ('[base]\nkind = "founders"\nrecorded_only = true', r'kind = "founders" takes no other key, found recorded_only$'),

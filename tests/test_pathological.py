@@ -329,7 +329,7 @@ def test_missing_responses_are_dropped_and_zero_is_a_value() -> None:
         bb.VarianceComponents({"animal": 20.0}, residual=40.0),
         relationships={"animal": bb.read_pedigree(CALVES)},
     ).design
-    assert design.y.tolist() == [4.5, 0.0]
+    assert design.y.tolist() == [[4.5], [0.0]]
     assert design.rows.tolist() == [0, 3]
     assert (design.counts.used, design.counts.without_trait) == (2, 3)
 

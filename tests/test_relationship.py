@@ -21,6 +21,7 @@ from reference import (
 
 import breedblup as bb
 from breedblup.relationship import RelationshipInverse, dominance, dominance_inverse, sire_mgs_inverse
+from breedblup.relationship.inverse import invert_dense
 from breedblup.simulation import PedigreeOptions, simulate_pedigree
 
 PUBLISHED = ["ped_mrode2", "ped_fernando_grossman90", "ped_stress40"]
@@ -416,3 +417,11 @@ def test_dominance_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         bb.ResourceError, match=r"among \d+ pairs of parents of pedigree are too many \(limit 3\) -> name the animals"
     ):
         dominance_inverse(pedigree)
+
+
+def test_a_dense_matrix_is_refused_by_the_row_that_fails() -> None:
+    with pytest.raises(bb.NotPositiveDefinite, match="row 1 has a non-positive pivot") as indefinite:
+        invert_dense(np.array([[1.0, 2.0], [2.0, 1.0]]))
+    assert indefinite.value.equation == 1
+    with pytest.raises(bb.NotPositiveDefinite, match="the pivot of row 2 is rounding"):
+        invert_dense(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0 + 1e-15]]))

@@ -21,6 +21,9 @@ from breedblup.evaluation import Evaluation, genetic_rows
 
 ByTrait: TypeAlias = tuple[tuple[str, float], ...]
 
+ROUNDED_ZERO = 1e-12
+"""Share of the largest weight that a statement leaves out: what rounding leaves of a zero."""
+
 SHOWN = 3
 """Sums of one kind whose weights a note spells out."""
 
@@ -239,7 +242,8 @@ def _statement(spec: CombinationSpec, term: DesignTerm, sums: list[WeightedSum],
     stated: dict[str, list[str]] = {}
     for each in sums:
         coordinates = zip(term.coordinates, each.weights, strict=True)
-        weights = [f"{c if one_trait else c.effect} = {w:.6g}" for c, w in coordinates if w]
+        least = ROUNDED_ZERO * float(np.abs(each.weights).max())
+        weights = [f"{c if one_trait else c.effect} = {w:.6g}" for c, w in coordinates if abs(w) > least]
         stated.setdefault(f"{each.name!r} with {', '.join(weights)}", []).append(each.trait)
     listed = [f"{words} ({', '.join(traits)})" for words, traits in stated.items()]
     more = f"; and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""

@@ -1,10 +1,27 @@
 """Records + Model → Design: which level of which term each record belongs to, and with which covariates.
 
-`basis` evaluates regressions, `terms` codes classes, `build` puts a design together and accounts for every record.
+`choice` decides which values of which records are used, `basis` evaluates regressions, `levels` codes classes, `effects` codes
+random terms, `terms` holds what was coded, `build` puts a design together and accounts for every record.
 """
 
-from breedblup.design.basis import legendre, orthogonal_polynomials
+from breedblup.design.basis import (
+    basis_values,
+    coefficients_from,
+    covariance_at,
+    legendre,
+    orthogonal_polynomials,
+)
 from breedblup.design.build import Design, RecordCounts, build_design
 from breedblup.design.terms import DesignTerm
 
-__all__ = ["Design", "DesignTerm", "RecordCounts", "build_design", "legendre", "orthogonal_polynomials"]
+__all__ = [
+    "Design",
+    "DesignTerm",
+    "RecordCounts",
+    "basis_values",
+    "build_design",
+    "coefficients_from",
+    "covariance_at",
+    "legendre",
+    "orthogonal_polynomials",
+]

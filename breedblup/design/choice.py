@@ -52,10 +52,20 @@ def choose_records(model: Model, table: Table, missing_effects: Literal["error",
             raise RecordError(
                 f"{table.name}: no record{of_trait} is left after those with a missing effect were left out"
             )
-        absent = int(np.count_nonzero(~measured[:, t]))
-        if absent:
-            notes.append(f"{counted(absent, 'record')} without a value of {trait!r} left out")
+    notes += _values_used(model.traits, measured, observed)
     return Choice(y, _weights(model, table, observed), measured, observed)
+
+
+def _values_used(
+    traits: tuple[str, ...], measured: NDArray[np.bool_], observed: NDArray[np.bool_]
+) -> Iterator[str]:
+    """How many records are left out, and how many have each of several traits."""
+    absent = int(np.count_nonzero(~measured.any(axis=1)))
+    if absent:
+        yield f"{counted(absent, 'record')} without a value of {' or '.join(map(repr, traits))} left out"
+    for t, trait in enumerate(traits if len(traits) > 1 else ()):
+        number = int(np.count_nonzero(observed[:, t]))
+        yield f"{trait}: {number:,} of {np.count_nonzero(observed.any(axis=1)):,} records in use have a value"
 
 
 def _needs(model: Model) -> Iterator[tuple[str, list[int]]]:

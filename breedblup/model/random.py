@@ -245,7 +245,8 @@ def group_label(random: Random, group: LevelGroup) -> str:
         return ""
     if group == groups[0]:
         return "direct"
-    alike = [other for other in groups[1:] if isinstance(other, type(group))]
+    single = len(group.columns) == 1 or isinstance(group, Levels)
+    alike = [other for other in groups[1:] if (len(other.columns) == 1 or isinstance(other, Levels)) == single]
     if len(alike) > 1:
         return str(group)
-    return "maternal" if isinstance(group, Levels) else "associative"
+    return "maternal" if single else "associative"

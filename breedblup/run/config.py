@@ -6,7 +6,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     file = "pedigree.csv"               # * CSV (comma, tab, semicolon; also .gz) or Parquet
     id = "animal"                       # names of the columns; recognised when left out
     sire = "sire"
-    dam = "dam"
+    dam = "dam"                         # or maternal_grandsire = "mgs": a pedigree of sires, for "sire_mgs"
     sex = "sex"
     birth = "birth"
     missing_parents = ["", "0", "NA", "."]
@@ -20,29 +20,41 @@ File names are relative to the folder of the TOML file. All that can be given (t
     missing_effects = "error"           # or "drop": leave out records that lack a class or covariate
     unknown_animals = "error"           # or "founder": take animals that the pedigree lacks as unrelated
 
-    [model]
-    formula = "milk ~ herd_year + parity + (1 | animal) + (1 | ide(animal))"     # *
-    weights = "w"                       # column of record weights: residual variance R/w
-                                        # instead of both: the keys that Model.to_dict() gives
+    [model]                             # formula, or instead the keys that Model.to_dict() gives
+    formula = "milk ~ herd_year + parity + (1 | animal) + (1 | ide(animal))"     # * or a list, one for each trait
+    weights = "w"                       # column of record weights: residual variance R/w; or { milk = "w" }
+    residual_classes = "herd"           # each class has a residual (co)variance of its own; or a list of factors
 
-    [variances]                         # * one for each random term, by the text right of its bar, and the residual
-    animal = 20.0
+    [variances]                         # * a number or a matrix (list of rows) for each random term, and the residual
+    animal = 20.0                       # keys: the text right of the bar; order of rows: effect outer, trait inner
     "ide(animal)" = 12.0                # quotes around names with other signs than letters, digits, _ and -
-    residual = 28.0
+    residual = 28.0                     # or a table: a number or a matrix for each class
 
     [relationships]                     # when left out, the pedigree is that of the random term `animal`
-    animal = "pedigree"
+    animal = "pedigree"                 # or "dominance", "sire_mgs"; { kind = "pedigree", prune = true }
     line = { file = "k.csv", kind = "relationship" }    # or "inverse"; columns id1, id2, value
 
     [solve]
     method = "auto"                     # or "cholesky", "pcg"
     pev = "auto"                        # or "exact", "none"
     inbreeding = true                   # false leaves inbreeding out of the relationship matrix
+    reduce = false                      # true eliminates animals without progeny before solving
     criterion = "error"                 # of PCG: of the EBVs, in genetic SD; or "relative_residual",
                                         # "squared_relative_residual", "relative_change"
     tolerance = 1e-6
     maximum_rounds = 10000
     memory_gib = 16.0                   # what the run may use; otherwise what the machine has free
+
+    [[combinations]]                    # any number of them
+    name = "total"                      # *
+    weights = { direct = 1.0, maternal = 1.0 }      # * or for each effect a table of traits
+    trait = "wwt"                       # this one only
+    term = "animal + dam"               # needed where several random terms have a relationship
+
+    [[curves]]                          # any number of them; one of points, sum and difference
+    points = [60, 305]                  # or sum = { first = 5, last = 305, step = 1 }
+                                        # or difference = { later = 280, earlier = 60 }
+    group = "direct"                    # this one only; also trait and term
 
     [results]
     folder = "results/2026-04"          # *
@@ -65,39 +77,27 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-from breedblup.adjustment import BaseBirthYears, BaseFounders
+from breedblup.adjustment import BaseBirthYears, BaseFounders, CombinationSpec
 from breedblup.analysis import EvaluateOptions
-from breedblup.errors import ConfigurationError, ModelError, name_some, nearest
+from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
 from breedblup.pedigree import PedigreeColumns, PedigreeRules
-from breedblup.run.schema import (
-    BaseSection,
-    PedigreeSection,
-    RelationshipSection,
-    Sections,
-    SolveSection,
-    parse_sections,
-)
+from breedblup.run.fitted import combinations_of, model_of, variances_of
+from breedblup.run.schema import BaseSection, PedigreeSection, Sections, SolveSection, parse_sections
+from breedblup.run.sources import MatrixInput, Source, sources_of
 from breedblup.solvers.records import PcgOptions
 from breedblup.variances import VarianceComponents
 
 
 @dataclass(frozen=True, slots=True)
 class PedigreeInput:
-    """A pedigree file and how it is to be read."""
+    """A pedigree file and how it is to be read; ``of_sires``: its dam column holds maternal grandsires."""
 
     file: Path
     columns: PedigreeColumns
     missing_parents: tuple[str, ...]
     rules: PedigreeRules
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixInput:
-    """A file with a relationship matrix, or with its inverse."""
-
-    file: Path
-    kind: Literal["relationship", "inverse"]
+    of_sires: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,9 @@ class Configuration:
     path, content
         The file, and what it says as it was read.
     relationships
-        For each factor of the model, ``"pedigree"`` or the matrix that it gets.
+        Where each relationship comes from, by the name that random terms look up.
+    combinations
+        What is made of the breeding values, by its place in the file.
     base
         Whose mean is zero; a path names the file that lists the animals.
     """
@@ -120,8 +122,9 @@ class Configuration:
     records: Path
     model: Model
     variances: VarianceComponents
-    relationships: Mapping[str, Literal["pedigree"] | MatrixInput]
+    relationships: Mapping[str, Source]
     options: EvaluateOptions
+    combinations: Mapping[str, CombinationSpec]
     folder: Path
     format: Literal["csv", "parquet"]
     base: BaseFounders | BaseBirthYears | Path | None
@@ -152,8 +155,8 @@ def read_config(path: str | PathLike[str]) -> Configuration:
     place = Path(path)
     content = _read_toml(place)
     sections = parse_sections(place.name, content)
-    model = _model(place.name, sections)
-    relationships = _relationships(place, sections, model)
+    model = model_of(place.name, sections.model)
+    relationships = sources_of(place, sections, model)
     if sections.base is not None and not relationships:
         raise ConfigurationError(
             f"{place.name}: [base] is given, but no random term has a pedigree or another relationship; leave it out"
@@ -164,9 +167,10 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         pedigree=None if sections.pedigree is None else _pedigree(place, sections.pedigree),
         records=place.parent / sections.records.file,
         model=model,
-        variances=_variances(place.name, sections, model),
+        variances=variances_of(place.name, sections.variances, model),
         relationships=relationships,
         options=_options(sections),
+        combinations=combinations_of(place.name, sections),
         folder=(place.parent / sections.results.folder).resolve(),
         format=sections.results.format,
         base=None if sections.base is None else _base(place, sections.base),
@@ -192,93 +196,15 @@ def _read_toml(place: Path) -> dict[str, Any]:
 
 
 def _pedigree(place: Path, section: PedigreeSection) -> PedigreeInput:
-    columns = PedigreeColumns(section.id, section.sire, section.dam, section.sex, section.birth)
+    dam = section.maternal_grandsire or section.dam
+    columns = PedigreeColumns(section.id, section.sire, dam, section.sex, section.birth)
     given = section.rules.model_dump(exclude_none=True)
     try:
         rules = PedigreeRules(**given)
     except ModelError as wrong:
         raise ConfigurationError(f"{place.name}: [pedigree.rules] {wrong}") from None
-    return PedigreeInput(place.parent / section.file, columns, section.missing_parents, rules)
-
-
-def _model(name: str, sections: Sections) -> Model:
-    """The model, from a formula or from the plain form that `Model.to_dict` gives."""
-    content = sections.model
-    if "formula" not in content:
-        known = ("formula", "weights", "traits", "fixed", "random", "residual")
-        for key in content:
-            if key not in known:
-                raise ConfigurationError(
-                    f"{name}: [model] unknown key {key!r}{nearest(key, known)} (known: {', '.join(known)})"
-                )
-        try:
-            return Model.from_dict(content)
-        except ModelError as wrong:
-            raise ModelError(f'{name}: [model] {wrong}; a formula is given as formula = "…"') from None
-    for key, value in content.items():
-        if key not in ("formula", "weights"):
-            hint = nearest(key, ("formula", "weights"))
-            raise ConfigurationError(f"{name}: [model] unknown key {key!r}{hint} (known: formula, weights)")
-        if not isinstance(value, str):
-            raise ConfigurationError(f"{name}: [model] {key} has to be text in quotes")
-    try:
-        return Model.from_formula(content["formula"], weights=content.get("weights"))
-    except ModelError as wrong:
-        raise ModelError(f"{name}: [model] formula: {wrong}") from None
-
-
-def _variances(name: str, sections: Sections, model: Model) -> VarianceComponents:
-    given = dict(sections.variances)
-    for key, value in given.items():
-        rows = value if isinstance(value, list) else [[value]]
-        cells = [cell for row in rows for cell in (row if isinstance(row, list) else [None])]
-        if not cells or not all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells):
-            raise ConfigurationError(
-                f"{name}: [variances] {key!r} has to be a number, or a matrix as a list of rows of numbers"
-            )
-    if "residual" not in given:
-        raise ConfigurationError(f"{name}: [variances] residual is missing; it has to be given")
-    try:
-        variances = VarianceComponents(
-            {key: given[key] for key in given if key != "residual"}, residual=given["residual"]
-        )
-        variances.check(model)
-    except ModelError as wrong:
-        raise ModelError(f"{name}: [variances] {wrong}") from None
-    return variances
-
-
-def _relationships(place: Path, sections: Sections, model: Model) -> Mapping[str, Literal["pedigree"] | MatrixInput]:
-    """Whose relationships are known: as declared, otherwise the pedigree is that of the factor ``animal``."""
-    factors = [term.factors[0] for term in model.random if not term.identity and len(term.factors) == 1]
-    if sections.relationships is None:
-        if sections.pedigree is None:
-            if "animal" in factors:
-                raise ConfigurationError(
-                    f"{place.name}: the random term 'animal' has no relationship; give [pedigree], or a matrix in [relationships]"
-                )
-            return {}
-        if "animal" in factors:
-            return {"animal": "pedigree"}
-        raise ConfigurationError(
-            f"{place.name}: no random term is called 'animal', so [relationships] has to say whose pedigree this is, "
-            f'such as {next(iter(factors), "animal")} = "pedigree" (random terms: {name_some(factors) or "none"})'
-        )
-    chosen = {factor: _relationship(place, section) for factor, section in sections.relationships.items()}
-    if "pedigree" in chosen.values() and sections.pedigree is None:
-        raise ConfigurationError(f"{place.name}: [relationships] names the pedigree, but section [pedigree] is missing")
-    if "pedigree" not in chosen.values() and sections.pedigree is not None:
-        raise ConfigurationError(
-            f"{place.name}: [pedigree] is given and [relationships] does not use it; write which factor's it is, "
-            "or leave the section out"
-        )
-    return chosen
-
-
-def _relationship(place: Path, section: RelationshipSection) -> Literal["pedigree"] | MatrixInput:
-    if section.file is None or section.kind == "pedigree":
-        return "pedigree"
-    return MatrixInput(place.parent / section.file, section.kind)
+    of_sires = section.maternal_grandsire is not None
+    return PedigreeInput(place.parent / section.file, columns, section.missing_parents, rules, of_sires)
 
 
 def _options(sections: Sections) -> EvaluateOptions:
@@ -290,6 +216,7 @@ def _options(sections: Sections) -> EvaluateOptions:
         accuracy=sections.results.accuracy,
         unknown_animals=records.unknown_animals,
         missing_effects=records.missing_effects,
+        reduce=solve.reduce,
         memory_bytes=None if solve.memory_gib is None else int(solve.memory_gib * 2**30),
         pcg=_pcg_options(solve),
     )

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from breedblup.adjustment import Base, BaseBirthYears, BaseFounders, BaseIds, check_base, rebase
+from breedblup.adjustment import (
+    Base,
+    BaseBirthYears,
+    BaseFounders,
+    BaseIds,
+    check_base,
+    check_combinations,
+    combine,
+    rebase,
+)
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
-from breedblup.errors import InputError, NotPositiveDefinite
+from breedblup.errors import InputError
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
-from breedblup.io.matrices import read_matrix
 from breedblup.io.tables import read_pedigree, read_records, read_table
 from breedblup.pedigree import Pedigree
-from breedblup.relationship import RelationshipInverse, inverse_from
+from breedblup.relationship import RelationshipInverse
 from breedblup.run import manifest
-from breedblup.run.config import Configuration, MatrixInput, PedigreeInput
+from breedblup.run.config import Configuration, PedigreeInput
+from breedblup.run.fitted import placed
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
+from breedblup.run.relationships import make_relationships
 from breedblup.run.results import result_tables, write_tables
 
 _log = logging.getLogger("breedblup")
@@ -27,26 +38,22 @@ _log = logging.getLogger("breedblup")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the files of a configuration hold."""
+    """What the files of a configuration hold, and what is built of them; ``notes`` say how."""
 
     records: Table
     pedigree: Pedigree | None
     relationships: Mapping[str, Pedigree | RelationshipInverse]
+    notes: tuple[str, ...]
     base: Base | None
 
 
 def read_inputs(config: Configuration) -> Inputs:
     """Read and check every file that a configuration names."""
     pedigree = None if config.pedigree is None else _read_pedigree(config.pedigree)
-    relationships: dict[str, Pedigree | RelationshipInverse] = {}
-    for factor, matrix in config.relationships.items():
-        if matrix == "pedigree":
-            assert pedigree is not None
-            relationships[factor] = pedigree
-        else:
-            relationships[factor] = _read_relationship(factor, matrix)
     _log.info("reading records %s", config.records)
-    return Inputs(read_records(config.records), pedigree, relationships, _base(config.base))
+    records = read_records(config.records)
+    relationships, notes = make_relationships(config, pedigree, records)
+    return Inputs(records, pedigree, relationships, notes, _base(config.base))
 
 
 def _read_pedigree(source: PedigreeInput) -> Pedigree:
@@ -62,28 +69,23 @@ def _read_pedigree(source: PedigreeInput) -> Pedigree:
     return pedigree
 
 
-def _read_relationship(factor: str, source: MatrixInput) -> RelationshipInverse:
-    _log.info("reading relationship of %s %s", factor, source.file)
-    values, ids = read_matrix(source.file)
-    try:
-        return inverse_from(values, ids, kind=source.kind)
-    except NotPositiveDefinite as wrong:
-        raise NotPositiveDefinite(f"{source.file.name}: {wrong}", wrong.equation) from None
-
-
 def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:
     """Read and check everything and plan how to solve; nothing is solved or written."""
     return _prepared(config, read_inputs(config), monitor)
 
 
 def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) -> Prepared:
-    """Everything up to the solution, and a base that can be had."""
+    """Everything up to the solution, combinations and a base that can be had."""
     prepared = prepare(
         config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=monitor
     )
+    specs = list(config.combinations.values())
+    for number, place in enumerate(config.combinations, 1):
+        with placed(config.path.name, place):
+            check_combinations(prepared.design.random, *specs[:number])  # with those before it: names are unique
     if inputs.base is not None:
         check_base(inputs.base, prepared.relationships)
-    return prepared
+    return dataclasses.replace(prepared, notes=tuple(dict.fromkeys(inputs.notes + prepared.notes)))
 
 
 def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Monitor | None = None) -> Path:
@@ -133,6 +135,7 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
             monitor(stage, facts)
 
     evaluation = evaluate_prepared(_prepared(config, inputs, tell), monitor=tell)
+    evaluation = combine(evaluation, *config.combinations.values())
     if inputs.base is not None:
         evaluation = rebase(evaluation, inputs.base)
     warned = () if inputs.pedigree is None else inputs.pedigree.report.warnings
@@ -153,6 +156,7 @@ def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluati
         "configuration": config.content,
         "model": config.model.to_dict(),
         "options": asdict(config.options),
+        "combinations": {place: asdict(spec) for place, spec in config.combinations.items()},
         "counts": evaluation.counts,
         "pedigree": report and {
             "rows": report.rows, "animals": report.animals, "founders": report.founders,

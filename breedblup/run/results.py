@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from breedblup.evaluation import Evaluation
+from breedblup.evaluation import Evaluation, random_table
 from breedblup.pedigree import Pedigree
 from breedblup.run.manifest import fingerprint
 from breedblup.solvers.records import PcgRound
@@ -21,9 +21,9 @@ def result_tables(evaluation: Evaluation, pedigree: Pedigree | None) -> dict[str
     """Every table that is published, by the name of its file."""
     tables = {"ebv": evaluation.genetic, "fixed": evaluation.fixed_effects}
     shown = set(evaluation.genetic["term"].unique().to_list())
-    others = [term for term in evaluation.random_effects if term not in shown]
+    others = [term for term in evaluation.effects if term not in shown]
     for term, name in zip(others, file_names(others), strict=True):
-        tables[name] = evaluation.random_effects[term].select(pl.lit(term).alias("term"), pl.all())
+        tables[name] = random_table(evaluation.effects[term]).select(pl.lit(term).alias("term"), pl.all())
     if evaluation.solution.method == "pcg":
         tables["convergence"] = convergence_table(evaluation.solution.rounds)
     if pedigree is not None and pedigree.report.repairs.height:

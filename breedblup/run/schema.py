@@ -1,17 +1,15 @@
-"""The sections and keys that `evaluation.toml` may have, and what is wrong with one in plain words."""
+"""The sections and keys that `evaluation.toml` may have."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
-from breedblup.errors import ConfigurationError, nearest
+from breedblup.errors import ConfigurationError
 from breedblup.pedigree import MISSING_PARENTS
+from breedblup.run.wording import in_words
 from breedblup.solvers.records import Criterion
 
 Text = Annotated[str, Field(min_length=1)]
@@ -45,10 +43,24 @@ class PedigreeSection(Section):
     id: Text | None = None
     sire: Text | None = None
     dam: Text | None = None
+    maternal_grandsire: Text | None = None
     sex: Text | None = None
     birth: Text | None = None
     missing_parents: Texts = MISSING_PARENTS
     rules: PedigreeRulesSection = PedigreeRulesSection()
+
+    @model_validator(mode="after")
+    def _of_sires(self) -> PedigreeSection:
+        if self.maternal_grandsire is None:
+            return self
+        if self.dam is not None:
+            raise ValueError(
+                "dam and maternal_grandsire are both given; a pedigree of sires has no dams, leave one out"
+            )
+        for rule in ("sire_and_dam", "sex_role"):
+            if getattr(self.rules, rule) in ("error", "repair"):
+                raise ValueError(f"{rule} cannot be a fault where maternal grandsires are known; leave the rule out")
+        return self
 
 
 class RecordsSection(Section):
@@ -60,10 +72,11 @@ class RecordsSection(Section):
 
 
 class RelationshipSection(Section):
-    """The pedigree, or a file with a relationship matrix or its inverse as columns id1, id2, value."""
+    """Made from the pedigree, or a file with a relationship matrix or its inverse as columns id1, id2, value."""
 
-    kind: Literal["pedigree", "relationship", "inverse"]
+    kind: Literal["pedigree", "dominance", "sire_mgs", "relationship", "inverse"]
     file: Text | None = None
+    prune: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -72,10 +85,13 @@ class RelationshipSection(Section):
 
     @model_validator(mode="after")
     def _file_fits_kind(self) -> RelationshipSection:
-        if (self.file is None) != (self.kind == "pedigree"):
+        if (self.file is None) == (self.kind in ("relationship", "inverse")):
             raise ValueError(
-                '"pedigree" stands alone; { file = "k.csv", kind = "relationship" } (or "inverse") names a file'
+                '"pedigree" stands alone, and so do "dominance" and "sire_mgs"; { file = "k.csv", kind = "relationship" } '
+                '(or "inverse") names a file'
             )
+        if self.prune and self.file is not None:
+            raise ValueError("prune goes with a pedigree, not with a file; leave it out")
         return self
 
 
@@ -85,6 +101,7 @@ class SolveSection(Section):
     method: Literal["auto", "cholesky", "pcg"] = "auto"
     pev: Literal["auto", "exact", "none"] = "auto"
     inbreeding: bool = True
+    reduce: bool = False
     tolerance: Positive | None = None
     criterion: Criterion | None = None
     maximum_rounds: Annotated[int, Field(ge=1)] | None = None
@@ -120,6 +137,49 @@ class BaseSection(Section):
         return self
 
 
+class Range(Section):
+    """From first to last, in steps."""
+
+    first: float
+    last: float
+    step: float = 1.0
+
+
+class Span(Section):
+    """Two points of a curve."""
+
+    later: float
+    earlier: float
+
+
+class CombinationSection(Section):
+    """A weighted sum of the effects of a random term; ``weights`` are checked by what is made of them."""
+
+    name: Text
+    weights: dict[str, Any]
+    trait: Text | None = None
+    term: Text | None = None
+
+
+class CurveSection(Section):
+    """Values along the curve of a random regression."""
+
+    points: Annotated[tuple[float, ...], Field(strict=False)] | None = None
+    sum: Range | None = None
+    difference: Span | None = None
+    trait: Text | None = None
+    term: Text | None = None
+    group: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> CurveSection:
+        if sum(value is not None for value in (self.points, self.sum, self.difference)) != 1:
+            raise ValueError(
+                "give one of points = [60, 305], sum = { first = 5, last = 305 } and difference = { later = 280, earlier = 60 }"
+            )
+        return self
+
+
 class Sections(Section):
     """The whole file. What ``model`` and ``variances`` hold is checked by what is made of them."""
 
@@ -131,6 +191,8 @@ class Sections(Section):
     solve: SolveSection = SolveSection()
     results: ResultsSection
     base: BaseSection | None = None
+    combinations: Annotated[tuple[CombinationSection, ...], Field(strict=False)] = ()
+    curves: Annotated[tuple[CurveSection, ...], Field(strict=False)] = ()
 
 
 _KNOWN: Mapping[tuple[str, ...], type[Section]] = {
@@ -141,16 +203,10 @@ _KNOWN: Mapping[tuple[str, ...], type[Section]] = {
     ("solve",): SolveSection,
     ("results",): ResultsSection,
     ("base",): BaseSection,
-}
-
-_WANTED = {
-    "string_type": "text in quotes",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-    "tuple_type": "a list",
-    "dict_type": "a section",
-    "model_type": "a section",
+    ("combinations",): CombinationSection,
+    ("curves",): CurveSection,
+    ("curves", "sum"): Range,
+    ("curves", "difference"): Span,
 }
 
 
@@ -159,68 +215,12 @@ def parse_sections(name: str, content: Mapping[str, Any]) -> Sections:
     try:
         return Sections.model_validate(dict(content))
     except ValidationError as wrong:
-        lines = [f"{name}: {_in_words(error)}" for error in wrong.errors(include_url=False)]
+        lines = [f"{name}: {in_words(error, _known_keys)}" for error in wrong.errors(include_url=False)]
         raise ConfigurationError("\n".join(lines)) from None
 
 
-def _in_file(place: tuple[str | int, ...]) -> str:
-    """A place as it is written in the file: ``[pedigree.rules] loop``."""
-    keys = [key for key in place if isinstance(key, str)]
-    if len(keys) == 1:
-        return _section(place)
-    item = f" item {place[-1] + 1}" if isinstance(place[-1], int) else ""
-    return f"{_section(keys[:-1])} {keys[-1]}{item}"
-
-
-def _section(place: Sequence[str | int]) -> str:
-    """Name of a section as it is written in the file: ``[pedigree.rules]``."""
-    keys = [str(key) if str(key).isidentifier() else f'"{key}"' for key in place]
-    return f"[{'.'.join(keys)}]"
-
-
-def _in_words(error: ErrorDetails) -> str:
-    """One line for one error of pydantic."""
-    place, kind, found = error["loc"], error["type"], error["input"]
-    where, context = _in_file(place), error.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = list(_known_keys(place[:-1]))
-        what = "section" if len(place) == 1 and isinstance(found, dict) else "key"
-        inside = _section(place[:-1]) + " " if len(place) > 1 else ""
-        return f"{inside}unknown {what} {place[-1]!r}{nearest(str(place[-1]), known)} (known: {', '.join(known)})"
-    if kind == "missing":
-        return f"{where} is missing; it has to be given"
-    if kind == "literal_error":
-        words = re.findall(r"'([^']*)'", context["expected"])
-        hint = nearest(found, words) if isinstance(found, str) else ""
-        return f"{where} can be {context['expected']}, found {_described(found)}{hint}"
-    if kind == "value_error":
-        return f"{where}: {context['error']}"
-    if kind == "string_too_short":
-        return f"{where} is empty text; write a name, or leave the key out"
-    if kind in ("greater_than", "greater_than_equal"):
-        least = context.get("gt", context.get("ge"))
-        return f"{where} has to be {'more than' if 'gt' in context else 'at least'} {least:g}, found {found}"
-    if kind == "finite_number":
-        return f"{where} has to be a finite number, found {found}"
-    return f"{where} has to be {_WANTED[kind]}, found {_described(found)}"
-
-
-def _known_keys(place: tuple[str | int, ...]) -> tuple[str, ...]:
+def _known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that a section knows."""
     if place and place[0] == "relationships":
         return tuple(RelationshipSection.model_fields)
-    return tuple(_KNOWN[tuple(str(key) for key in place)].model_fields)
-
-
-def _described(value: object) -> str:
-    """A value of the file with its kind."""
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, str(value).lower()),
-        (str, f"text {value!r}"),
-        (int, f"the whole number {value}"),
-        (float, f"the number {value}"),
-        (list, "a list"),
-        (dict, "a section"),
-        ((datetime, date, time), f"the date {value}"),
-    )
-    return next(words for kind, words in kinds if isinstance(value, kind))
+    return tuple(_KNOWN[place].model_fields)

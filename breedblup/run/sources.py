@@ -1,0 +1,105 @@
+"""Where the relationship of each random term comes from: the pedigree, something built of it, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from breedblup.design.build import check_relationships
+from breedblup.errors import ConfigurationError, ModelError, name_some
+from breedblup.model import Model
+from breedblup.run.schema import RelationshipSection, Sections
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixInput:
+    """A file with a relationship matrix, or with its inverse."""
+
+    file: Path
+    kind: Literal["relationship", "inverse"]
+
+
+@dataclass(frozen=True, slots=True)
+class FromPedigree:
+    """Relationships that the pedigree gives; with ``prune`` those of the animals that records name, and their ancestors."""
+
+    kind: Literal["pedigree", "dominance", "sire_mgs"] = "pedigree"
+    prune: bool = False
+
+
+Source: TypeAlias = FromPedigree | MatrixInput
+
+
+def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, Source]:
+    """Sources as declared; when nothing is declared the pedigree is that of ``animal``.
+
+    Raises
+    ------
+    ConfigurationError
+        If pedigree and relationships do not fit together, or ``animal`` has none.
+    ModelError
+        If a random term needs another relationship, or none needs one that is given.
+    """
+    usable = [term.relationship_name for term in model.random if term.relationship_name is not None]
+    if sections.relationships is None:
+        chosen = _default(place.name, sections, usable)
+    else:
+        chosen = {name: _source(place, section) for name, section in sections.relationships.items()}
+        _check_pedigree(place.name, sections, chosen)
+    _check_of_sires(place.name, sections, chosen)
+    if "animal" in usable and "animal" not in chosen:
+        raise ConfigurationError(
+            f"{place.name}: the random term 'animal' has no relationship; give [pedigree], or a matrix in [relationships]"
+        )
+    named: dict[str, Any] = dict(chosen)
+    try:
+        check_relationships(model, named)
+    except ModelError as wrong:
+        raise ModelError(f"{place.name}: [relationships] {wrong}") from None
+    return chosen
+
+
+def _default(name: str, sections: Sections, usable: list[str]) -> dict[str, Source]:
+    """What is meant where [relationships] is left out."""
+    if sections.pedigree is None:
+        return {}
+    if "animal" in usable:
+        return {"animal": FromPedigree()}
+    raise ConfigurationError(
+        f"{name}: no random term is called 'animal', so [relationships] has to say whose pedigree this is, "
+        f'such as {next(iter(usable), "animal")} = "pedigree" (random terms: {name_some(usable) or "none"})'
+    )
+
+
+def _source(place: Path, section: RelationshipSection) -> Source:
+    if section.kind == "relationship" or section.kind == "inverse":
+        assert section.file is not None
+        return MatrixInput(place.parent / section.file, section.kind)
+    return FromPedigree(section.kind, section.prune)
+
+
+def _check_pedigree(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
+    """Refuse a pedigree that is not used, and a use of one that is not given."""
+    used = [source.kind for source in chosen.values() if isinstance(source, FromPedigree)]
+    if used and sections.pedigree is None:
+        what = "the pedigree" if "pedigree" in used else f"{used[0]!r}, which is made of the pedigree"
+        raise ConfigurationError(f"{name}: [relationships] names {what}, but section [pedigree] is missing")
+    if not used and sections.pedigree is not None:
+        raise ConfigurationError(
+            f"{name}: [pedigree] is given and [relationships] does not use it; write which factor's it is, "
+            "or leave the section out"
+        )
+
+
+def _check_of_sires(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
+    """Refuse to take maternal grandsires for dams."""
+    if sections.pedigree is None or sections.pedigree.maternal_grandsire is None:
+        return
+    for column, source in chosen.items():
+        if isinstance(source, FromPedigree) and source.kind != "sire_mgs":
+            raise ConfigurationError(
+                f'{name}: [relationships] {column} = "{source.kind}" needs dams, and [pedigree] has maternal_grandsire; '
+                f'write {column} = "sire_mgs" for relationships among sires, or name the dam in [pedigree]'
+            )
