@@ -16,6 +16,7 @@ from breedblup.design.basis import (
     covariance_at,
     evaluate_basis,
     orthogonal_polynomials,
+    refuse_outside,
     resolved,
 )
 from breedblup.errors import ModelError, RecordError
@@ -94,18 +95,33 @@ def test_limits_are_declared_or_those_of_the_records() -> None:
 
 
 @pytest.mark.parametrize(
-    ("basis", "values", "error", "message"),
+    ("basis", "values", "message"),
     [
-        (LEGENDRE, [30.0, 306.0, NAN, 310.0], RecordError, r"dim is 306 in one of 2 records outside the range \(5, 305\) of leg\(dim, 2\) -> widen the range, or correct the records"),
-        (SPLINES, [-1.0], RecordError, r"dim is -1 in one of 1 records outside the range \(0, 10\) of bspline\(dim, 3\)"),
-        (Basis("legendre", 2), [7.0, NAN, 7.0], ModelError, r"leg\(dim, 2\): all values are 7; declare a range=\(lower, upper\)"),
-        (Basis("legendre", 2), [NAN], ModelError, r"leg\(dim, 2\): no record has a value; declare a range=\(lower, upper\)"),
-        (Basis("bspline", 2, knots=(1.0, 20.0)), [2.0, 20.0], ModelError, r"bspline\(dim, 2\): inner knots 1.0, 20.0 are not between 2 and 20, the range of the records -> move them"),
+        (Basis("legendre", 2), [7.0, NAN, 7.0], r"leg\(dim, 2\): all values are 7; declare a range=\(lower, upper\)"),
+        (Basis("legendre", 2), [NAN], r"leg\(dim, 2\): no record has a value; declare a range=\(lower, upper\)"),
+        (Basis("bspline", 2, knots=(1.0, 20.0)), [2.0, 20.0], r"bspline\(dim, 2\): inner knots 1.0, 20.0 are not between 2 and 20, the range of the records -> move them"),
     ],
 )  # fmt: skip
-def test_limits_refused(basis: Basis, values: list[float], error: Any, message: str) -> None:
-    with pytest.raises(error, match=message):
+def test_limits_refused(basis: Basis, values: list[float], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
         resolved(basis, "dim", np.array(values))
+
+
+@pytest.mark.parametrize(
+    ("basis", "values", "message"),
+    [
+        (LEGENDRE, [30.0, 306.0, NAN, 310.0], r"rows \[1, 3\]: dim is 306, outside the range \(5, 305\) of leg\(dim, 2\) -> widen the range, or correct the records"),
+        (SPLINES, [-1.0], r"rows \[0\]: dim is -1, outside the range \(0, 10\) of bspline\(dim, 3\)"),
+    ],
+)  # fmt: skip
+def test_values_outside_are_refused_by_their_places(basis: Basis, values: list[float], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        refuse_outside(basis, "dim", np.array(values), lambda rows: f"rows {rows.tolist()}")
+
+
+def test_values_within_are_not_refused() -> None:
+    refuse_outside(LEGENDRE, "dim", np.array([5.0, NAN, 305.0]), lambda rows: "nowhere")
+    refuse_outside(Basis("legendre", 2), "dim", np.array([-1e9]), lambda rows: "nowhere")
 
 
 @pytest.mark.parametrize("kind", ["linear", "polynomial", "legendre", "bspline"])

@@ -495,7 +495,7 @@ FAULTS = [
     (MATERNAL, "maternal = 1", "maternl = 1", "evaluation.toml: [[combinations]] 1: 'total': 'animal + dam' has no effect "
      "'maternl'; did you mean 'maternal'?"),
     (MATERNAL, 'name = "index"', 'name = "direct"\nterm = "animal"', "evaluation.toml: [[combinations]] 2: no random term 'animal'"),
-    (REGRESSION, "range=(5, 305)", "range=(5, 250)", "t is 300 in "),
+    (REGRESSION, "range=(5, 305)", "range=(5, 250)", "t is 300, outside the range (5, 250) of leg(t, 1)"),
     (REGRESSION, "points = [60, 305]", "points = [60, 306]", "evaluation.toml: [[curves]] 1: 'at 306' of 'animal': "),
     (REGRESSION, "difference = { later = 280, earlier = 60 }", "points = [60]",
      "evaluation.toml: [[curves]] 3: 'animal' already has an effect 'at 60' of 'wwt'"),

@@ -132,7 +132,7 @@ def test_missing_effects_are_refused_or_dropped_and_counted() -> None:
             "a polynomial of degree 2 needs more than 2 distinct values; found 2",
         ),
         ("y ~ leg(x, 1)", "y,x\n1,1.5\n2,1.5\n", r"leg\(x, 1\): all values are 1.5; declare a range"),
-        ("y ~ leg(x, 1, range=(0, 1))", "y,x\n1,0.5\n2,1.5\n", "x is 1.5 in one of 1 records outside the range"),
+        ("y ~ leg(x, 1, range=(0, 1))", "y,x\n1,0.5\n2,1.5\n", "records.csv line 3: x is 1.5, outside the range \\(0, 1\\) of leg"),
         ("y ~ factor(h) + h", "y,h\n1,a\n", "two terms of the model are called 'h'"),
     ],
 )

@@ -62,7 +62,7 @@ def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> 
         )
     if not relationships:
         raise ModelError("a base is asked for, but no random term has a relationship -> leave the base out")
-    for relationship in relationships.values():
+    for relationship in _moved(list(relationships.values())):
         _members(base, relationship, np.ones(len(relationship), dtype=bool))
 
 
@@ -72,18 +72,24 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     Animals "with records of their own" are those with records of the first effect of a term (the direct one) for the trait: the
     base of the others is of the same animals, so that a combination of effects and its parts agree.
 
+    Where some terms have a pedigree and others a relationship of another kind (dominance), the base is that of the first.
+
     Raises
     ------
     ModelError
         If the base has no animals: unknown ids, years without births, a relationship without pedigree.
     """
     check_base(base, evaluation.relationships)
+    moved = _moved(list(evaluation.relationships.values()))
     tables: list[pl.DataFrame] = []
     means: list[str] = []
     members: dict[tuple[str, str], NDArray[np.bool_]] = {}
     for (term, trait, effect), table in evaluation.genetic.group_by("term", "trait", "effect", maintain_order=True):
         relationship = evaluation.effects[str(term)].term.relationship
         assert relationship is not None  # only terms with a relationship are in the table
+        if not any(relationship is one for one in moved):
+            tables.append(table)
+            continue
         order = _user_order(relationship)
         key = (str(term), str(trait))
         if key not in members:
@@ -96,6 +102,14 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
     note = f"{_NOTE}{statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
     return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*evaluation.notes, note))
+
+
+def _moved(relationships: Sequence[RelationshipInverse]) -> list[RelationshipInverse]:
+    """Those whose effects a base moves: made from a pedigree, or all where none is.
+
+    Dominance deviations and other effects beside additive ones keep the zero of their own expectation.
+    """
+    return [one for one in relationships if one.pedigree is not None] or list(relationships)
 
 
 def is_rebased(evaluation: Evaluation) -> bool:

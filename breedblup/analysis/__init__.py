@@ -10,4 +10,13 @@ from breedblup.analysis.progress import Monitor
 from breedblup.analysis.solution import evaluate, evaluate_prepared, solve_system
 from breedblup.analysis.system import System
 
-__all__ = ["EvaluateOptions", "Monitor", "Prepared", "System", "evaluate", "evaluate_prepared", "prepare", "solve_system"]
+__all__ = [
+    "EvaluateOptions",
+    "Monitor",
+    "Prepared",
+    "System",
+    "evaluate",
+    "evaluate_prepared",
+    "prepare",
+    "solve_system",
+]

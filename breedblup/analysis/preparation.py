@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import polars as pl
-
+from breedblup.analysis.founders import add_founders
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.system import find_reduction, reduction_note
 from breedblup.design import Design, DesignTerm, build_design
-from breedblup.errors import ModelError, RecordError, counted, name_some
-from breedblup.frames import MISSING_VALUES, Table, as_table
+from breedblup.errors import ModelError, name_some
+from breedblup.frames import Table, as_table
 from breedblup.mme import (
     Constraints,
     EquationLayout,
@@ -108,7 +106,18 @@ def prepare(
     plan = choose_plan(solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget)
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout) + plan.reasons
     return Prepared(
-        model, variances, options, inverses, design, layout, constraints, pattern, reduction, symbolic, plan, notes,
+        model,
+        variances,
+        options,
+        inverses,
+        design,
+        layout,
+        constraints,
+        pattern,
+        reduction,
+        symbolic,
+        plan,
+        notes,
         watch.seconds,
     )
 
@@ -172,39 +181,9 @@ def _inverses(
         pedigree = given
         notes += given.report.warnings
         if options.unknown_animals == "founder":
-            new = _new_ids(model, table, name, pedigree)
-            if len(new):
-                pedigree = pedigree.with_founders(new)
-                shown = name_some(new.to_list())
-                notes.append(
-                    f"{counted(len(new), 'animal')} of the records added to the pedigree as unrelated: {shown}"
-                )
+            pedigree = add_founders(pedigree, model, table, name, notes)
         inverses[name] = a_inverse(pedigree, inbreeding=options.inbreeding)
     return inverses, tuple(notes)
-
-
-def _new_ids(model: Model, table: Table, name: str, pedigree: Pedigree) -> pl.Series:
-    """Ids with a record that a pedigree lacks, each once; a missing id is left to the design to refuse."""
-    traits = np.column_stack([table.numbers(trait) for trait in model.traits])
-    measured = pl.Series(~np.isnan(traits).all(axis=1), dtype=pl.Boolean)
-    columns = dict.fromkeys(
-        column
-        for term in model.random
-        if term.relationship_name == name
-        for group in term.groups
-        for column in group.columns
-    )
-    named = [table.text(column).filter(measured).drop_nulls().rename("id") for column in columns]
-    ids = pl.concat([pl.Series("id", [], dtype=pl.String), *named]).unique(maintain_order=True)
-    new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))
-    new = new.filter(~new.str.strip_chars().is_in(MISSING_VALUES))
-    bearing = new.filter(new.str.strip_chars().is_in(pedigree.missing_parents))
-    if len(bearing):
-        raise RecordError(
-            f"{table.name}: {', '.join(columns)} {name_some(bearing.to_list())} of the records bears the "
-            "code of a missing parent -> it cannot be added to the pedigree; correct the id"
-        )
-    return new
 
 
 def _incidence_bytes(layout: EquationLayout, design: Design) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,31 +107,35 @@ def _known_limits(basis: Basis) -> tuple[float, float]:
 
 
 def resolved(basis: Basis, column: str, t: NDArray[np.float64]) -> Basis:
-    """A basis with its limits: those declared, where all values lie within, or the range of the values.
+    """A basis with its limits: those declared, or the range of the values.
 
     NaN (records that have no use for the covariate) is passed over. Linear bases and orthogonal polynomials have no limits and
     come back as they are.
 
     Raises
     ------
-    RecordError
-        If a value lies outside the limits declared.
     ModelError
         If limits have to come from the values, and these are all equal or missing, or an inner knot is not between them.
     """
     if not basis.has_constant:
         return basis
-    label = basis.label(column)
-    known = t[~np.isnan(t)]
     if basis.lower is None or basis.upper is None:
-        return _with_range(basis, label, known)
-    outside = known[(known < basis.lower) | (known > basis.upper)]
+        return _with_range(basis, basis.label(column), t[~np.isnan(t)])
+    return basis
+
+
+def refuse_outside(
+    basis: Basis, column: str, x: NDArray[np.float64], places: Callable[[NDArray[np.int64]], str]
+) -> None:
+    """`RecordError` where values lie outside the limits that a basis declares; ``places`` says where these records stand."""
+    if basis.lower is None or basis.upper is None:
+        return
+    outside = np.flatnonzero((x < basis.lower) | (x > basis.upper))
     if outside.size:
         raise RecordError(
-            f"{column} is {outside[0]:g} in one of {outside.size} records outside the range ({basis.lower:g}, "
-            f"{basis.upper:g}) of {label} -> widen the range, or correct the records"
+            f"{places(outside)}: {column} is {x[outside[0]]:g}, outside the range ({basis.lower:g}, {basis.upper:g}) of "
+            f"{basis.label(column)} -> widen the range, or correct the records"
         )
-    return basis
 
 
 def _with_range(basis: Basis, label: str, known: NDArray[np.float64]) -> Basis:
@@ -179,10 +184,9 @@ def evaluate_basis(basis: Basis, column: str, x: NDArray[np.float64]) -> BasisCo
 
     Raises
     ------
-    RecordError
-        If a value lies outside the limits declared for a Legendre basis or B-splines.
     ModelError
-        If the values are too few for the degree, or give no limits where limits have to come from them.
+        If a value lies outside the limits declared (`refuse_outside` names its record), the values are too few for the
+        degree, or give no limits where limits have to come from them.
     """
     found = resolved(basis, column, x)
     known = ~np.isnan(x)

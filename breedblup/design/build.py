@@ -10,8 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.design.basis import evaluate_basis
-from breedblup.design.choice import choose_records
+from breedblup.design.choice import choose_records, describe_values
 from breedblup.design.effects import Coding, random_term
 from breedblup.design.levels import code_interaction, code_where, intercept
 from breedblup.design.terms import DesignTerm, Entry, Link, resolve
@@ -172,12 +171,6 @@ def check_relationships(model: Model, relationships: Mapping[str, RelationshipIn
             )
 
 
-def describe_values(name: str, values: NDArray[np.float64]) -> str:
-    """Mean, standard deviation and range of a trait or covariate of the records in use."""
-    spread = values.std(ddof=1) if values.size > 1 else 0.0
-    return f"{name}: mean {values.mean():.6g}, SD {spread:.6g}, from {values.min():.6g} to {values.max():.6g}"
-
-
 def _fixed_term(term: Fixed | Covariate, coding: Coding) -> DesignTerm:
     traits, used = coding.model.traits, coding.used
     mine = [t for t, trait in enumerate(traits) if affects(term, trait)]
@@ -187,9 +180,7 @@ def _fixed_term(term: Fixed | Covariate, coding: Coding) -> DesignTerm:
     constant, values = len(levels) == 1, None
     labels: tuple[str, ...] = ("",)
     if isinstance(term, Covariate):
-        x = np.where(needed, used.numbers(term.column), np.nan)
-        basis = evaluate_basis(term.basis, term.column, x)
-        coding.notes.extend([describe_values(term.column, x[needed]), *basis.notes])
+        basis = coding.covariate(term.column, term.basis, [term])
         values, labels = basis.values, basis.coefficients
         constant = constant and term.basis.has_constant
     entries = tuple(

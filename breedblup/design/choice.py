@@ -56,9 +56,7 @@ def choose_records(model: Model, table: Table, missing_effects: Literal["error",
     return Choice(y, _weights(model, table, observed), measured, observed)
 
 
-def _values_used(
-    traits: tuple[str, ...], measured: NDArray[np.bool_], observed: NDArray[np.bool_]
-) -> Iterator[str]:
+def _values_used(traits: tuple[str, ...], measured: NDArray[np.bool_], observed: NDArray[np.bool_]) -> Iterator[str]:
     """How many records are left out, and how many have each of several traits."""
     absent = int(np.count_nonzero(~measured.any(axis=1)))
     if absent:
@@ -128,6 +126,12 @@ def missing(table: Table, column: str) -> NDArray[np.bool_]:
 def known_text(table: Table, column: str) -> pl.Series:
     """A column as text, null where it is missing."""
     return table.text(column).set(pl.Series(missing(table, column)), None)
+
+
+def describe_values(name: str, values: NDArray[np.float64]) -> str:
+    """Mean, standard deviation and range of a trait or covariate of the records in use."""
+    spread = values.std(ddof=1) if values.size > 1 else 0.0
+    return f"{name}: mean {values.mean():.6g}, SD {spread:.6g}, from {values.min():.6g} to {values.max():.6g}"
 
 
 def _weights(model: Model, table: Table, observed: NDArray[np.bool_]) -> NDArray[np.float64] | None:

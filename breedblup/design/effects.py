@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.design.basis import evaluate_basis
-from breedblup.design.choice import known_text
+from breedblup.design.basis import BasisColumns, evaluate_basis, refuse_outside
+from breedblup.design.choice import describe_values, known_text
 from breedblup.design.levels import code_classes, code_where
 from breedblup.design.terms import DesignTerm, Entry, Function, Link
 from breedblup.errors import RecordError, counted, name_some
@@ -40,6 +40,19 @@ class Coding:
         mine = [t for t, trait in enumerate(self.model.traits) if any(affects(term, trait) for term in terms)]
         needed: NDArray[np.bool_] = np.any(self.observed[:, mine], axis=1)
         return needed
+
+    def places(self, records: NDArray[np.int64]) -> str:
+        """Where some of the records in use stand in the table that they came from."""
+        return self.table.places(self.rows[records])
+
+    def covariate(self, column: str, basis: Basis, terms: Iterable[FixedPart | Effect]) -> BasisColumns:
+        """The functions of a covariate for the records that need it, 0 for the others; notes say how they were made."""
+        needed = self.needed(terms)
+        x = np.where(needed, self.used.numbers(column), np.nan)
+        refuse_outside(basis, column, x, self.places)
+        columns = evaluate_basis(basis, column, x)
+        self.notes.extend([describe_values(column, x[needed]), *columns.notes])
+        return columns
 
 
 def random_term(term: Random, key: str, coding: Coding, relationships: Mapping[str, RelationshipInverse]) -> DesignTerm:
@@ -118,7 +131,7 @@ def _positions_in(
     if unknown.size:
         animals = text.gather(unknown).unique(maintain_order=True).to_list()
         raise RecordError(
-            f"{coding.table.places(coding.rows[unknown])}: {column} {name_some(animals)} "
+            f"{coding.places(unknown)}: {column} {name_some(animals)} "
             f"{'is' if len(animals) == 1 else 'are'} not in the relationship given for {term.relationship_name!r} "
             "-> add to the pedigree, or set unknown_animals to 'founder'"
         )
@@ -150,9 +163,7 @@ def _effects(
 
 def _evaluate(column: str, effect: Effect, coding: Coding, values: list[NDArray[np.float64]]) -> Basis:
     """Add the columns of a covariate to ``values``; its basis with known limits."""
-    x = np.where(coding.needed([effect]), coding.used.numbers(column), np.nan)
-    evaluated = evaluate_basis(effect.basis, column, x)
-    coding.notes.extend(evaluated.notes)
+    evaluated = coding.covariate(column, effect.basis, [effect])
     values.extend(evaluated.values.T)
     return evaluated.basis
 
@@ -173,7 +184,7 @@ def _weighted(
     lacking = np.flatnonzero(np.isnan(w) & (codes >= 0))
     if lacking.size:
         raise RecordError(
-            f"{coding.table.places(coding.rows[lacking])}: the weight {weight!r} is missing where {group.columns[place]!r} is "
+            f"{coding.places(lacking)}: the weight {weight!r} is missing where {group.columns[place]!r} is "
             "known -> fill it in, or leave that level empty"
         )
     w = np.where(codes >= 0, w, 0.0)

@@ -6,8 +6,8 @@ Three rules, in this order, for one trait after the other (`docs/developing.md` 
 2. Where the trait has an overall constant (an intercept, or a Legendre or spline covariate that is not nested), the first
    recorded level of every set of classes is its reference and set to zero, as R's treatment contrasts do.
 3. What remains dependent is found by a sparse LDL' of X'DX (D the record weights) with the terms of many levels first, then
-   the constant, then covariates that are not nested: of a set of dependent columns the one that comes last in that order is set to zero. A
-   covariate that is so nearly dependent that rounding may decide is refused, never dropped.
+   the constant, then covariates that are not nested: of a set of dependent columns the one that comes last in that order is
+   set to zero. A covariate that is so nearly dependent that rounding may decide is refused, never dropped.
 
 Estimable functions do not depend on either.
 """
