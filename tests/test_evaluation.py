@@ -661,3 +661,37 @@ def test_reduced_equations_are_fewer_and_say_so(options: bb.EvaluateOptions) -> 
     np.testing.assert_allclose(reduced.fixed["estimate"], whole.fixed["estimate"], rtol=1e-7, atol=1e-8)
     bound = reduced.solution.rounds[-1].error_bound
     assert (bound is None) == (options.method == "cholesky")
+
+
+def test_a_base_moves_breeding_values_and_leaves_dominance_alone() -> None:
+    pedigree = bb.Pedigree.from_frame(BASE)
+    evaluation = bb.evaluate(
+        bb.Model.from_formula("y ~ 1 + (1 | animal) + (1 | vm(animal, D))"),
+        BASE_RECORDS,
+        bb.VarianceComponents({"animal": 2.0, "vm(animal, D)": 1.0}, residual=3.0),
+        {"animal": pedigree, "D": bb.dominance_inverse(pedigree, ["c", "d", "e"])},
+    )
+    for base in (bb.BaseBirthYears(2003, 2006), bb.BaseIds.of(["a", "e"])):
+        moved = bb.rebase(evaluation, base)
+        assert "D" not in moved.base
+        before, after = (table.partition_by("term", as_dict=True) for table in (evaluation.ebv, moved.ebv))
+        assert after["vm(animal, D)",].equals(before["vm(animal, D)",])
+        difference = (before["animal",]["ebv"] - after["animal",]["ebv"]).to_numpy()
+        np.testing.assert_allclose(difference, difference[0], rtol=EXACT)
+        assert abs(difference[0]) > 1e-3
+
+
+def test_dams_that_the_pedigree_lacks_become_founders_too() -> None:
+    records = BASE_RECORDS.with_columns(dam=pl.Series(["b", "b", "d", "foster"]))
+    model = bb.Model.from_formula("y ~ 1 + (1 | animal + dam)")
+    variances = bb.VarianceComponents({"animal + dam": [[2.0, -0.5], [-0.5, 1.0]]}, residual=3.0)
+    relationships = {"animal": bb.Pedigree.from_frame(BASE)}
+    with pytest.raises(
+        bb.RecordError, match="records row 3: dam 'foster' is not in the relationship given for 'animal'"
+    ):
+        bb.evaluate(model, records, variances, relationships)
+    options = bb.EvaluateOptions(unknown_animals="founder")
+    evaluation = bb.evaluate(model, records, variances, relationships, options=options)
+    foster = evaluation.ebv.filter(id="foster", effect="maternal")
+    assert foster["records"].to_list() == [1]
+    assert foster["ebv"][0] != 0

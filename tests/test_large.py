@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -98,3 +100,29 @@ def test_permuted_rows_permute_the_answers(population: Population, by_factor: bb
     effects = by_factor.fixed.join(evaluation.fixed, on=["term", "level"], validate="1:1")
     assert effects.height == by_factor.fixed.height == evaluation.fixed.height
     np.testing.assert_allclose(effects["estimate"], effects["estimate_right"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "animals"),
+    [
+        ("two_traits", ANIMALS),
+        ("maternal", ANIMALS),
+        ("four_traits", ANIMALS // 5),
+        ("random_regression", ANIMALS // 5),
+    ],
+)
+def test_factor_iteration_and_elimination_agree(name: str, animals: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The models of the benchmark, which compares all of them at a hundred thousand animals."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
+    case, one_run = importlib.import_module("model_data").MODELS[name], importlib.import_module("own_model")
+    population = simulate_pedigree(PedigreeOptions(animals=animals))
+    pedigree, records = population.to_frame().select("animal", "sire", "dam"), case.simulate(population)
+    found = {
+        kind: one_run.run(case, pedigree, records, one_run.OPTIONS[kind])[1] for kind in ("cholesky", "pcg", "reduced")
+    }
+    deviates = {kind: one_run.prior_deviates(result) for kind, result in found.items()}
+    for kind in ("pcg", "reduced"):
+        bound = found[kind].solution.rounds[-1].error_bound
+        assert bound is not None
+        assert 0 < np.abs(deviates[kind] - deviates["cholesky"]).max() <= bound <= LARGEST_DIFFERENCE
+    assert found["reduced"].plan.equations < found["pcg"].plan.equations == found["cholesky"].plan.equations
