@@ -8,9 +8,15 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+Measured = Mapping[str, Any]
+"""What one run reports."""
+
+VECTOR_PASSES = 13
+"""Vectors that a round of PCG moves where it fuses all it can: p, q | p, q, x, r, M and x, r | r, M, p and p."""
 
 
 def median_seconds(function: Callable[[], object], repeats: int = 5) -> float:
@@ -43,3 +49,19 @@ def run_in_child(script: str | Path, *arguments: str) -> Any:
     command = [sys.executable, str(script), *arguments]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
     return json.loads(output.splitlines()[-1])
+
+
+def typical_run(runs: Sequence[Measured]) -> Measured:
+    """The run whose total is the median, whole, so that its stages add up."""
+    middle: float = statistics.median_low(run["total"] for run in runs)
+    return next(run for run in runs if run["total"] == middle)
+
+
+def csr_bytes(rows: int, nonzeros: int) -> int:
+    """Of values, columns and pointer."""
+    return 12 * nonzeros + 4 * (rows + 1)
+
+
+def round_bytes(run: Measured) -> int:
+    """What a round of PCG has to move: the equations and its vectors."""
+    return csr_bytes(run["equations"], run["nonzeros"]) + VECTOR_PASSES * 8 * run["equations"]

@@ -11,16 +11,13 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median_low
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from floor import Floors, describe_machine, floor_table, measure_floors
-from measure import run_in_child
+from measure import Measured, csr_bytes, round_bytes, run_in_child, typical_run
 from model_data import MODELS, write_frames
 from own_model import OPTIONS, PEDIGREE
-from records_to_ebv import VECTOR_PASSES
 
 HERE = Path(__file__).parent
 OWN = HERE / "own_model.py"
@@ -40,8 +37,6 @@ STAGES = {
     "tables": "tables",
 }
 """What own_model calls them, and what the tables do."""
-
-Measured = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,10 +60,7 @@ def compare(folder: Path, name: str, repeats: int) -> Comparison:
 def _typical(runs: Sequence[Measured]) -> Measured:
     """The run whose total is the median, whole; a refusal where there was one."""
     refused = [run for run in runs if "refused" in run]
-    if refused:
-        return refused[0]
-    middle: float = median_low(run["total"] for run in runs)
-    return next(run for run in runs if run["total"] == middle)
+    return refused[0] if refused else typical_run(runs)
 
 
 def _difference(folder: Path, name: str, kind: str) -> float | None:
@@ -147,21 +139,18 @@ def _factor_rate(run: Measured) -> float | None:
     return None if run["factor_flops"] is None else run["factor_flops"] / run["seconds"]["factor"]
 
 
-def _csr_bytes(rows: int, nonzeros: int) -> int:
-    return 12 * nonzeros + 4 * (rows + 1)
-
-
 def _floor_rows(result: Comparison, floors: Floors) -> list[list[str]]:
     """Seconds over the least in which the bytes could be moved: of all equations assembled, of those iterated on."""
 
     def assembly(stage: str) -> Callable[[Measured], str]:
         return lambda run: _number(
-            run["seconds"][stage] * floors.first_touch / _csr_bytes(run["all_equations"], run["all_nonzeros"])
+            run["seconds"][stage] * floors.first_touch / csr_bytes(run["all_equations"], run["all_nonzeros"])
         )
 
     def a_round(run: Measured) -> str:
-        moved = _csr_bytes(run["equations"], run["nonzeros"]) + VECTOR_PASSES * 8 * run["equations"]
-        return "" if run["round_seconds"] is None else _number(run["round_seconds"] * floors.stream / moved)
+        if run["round_seconds"] is None:
+            return ""
+        return _number(run["round_seconds"] * floors.stream / round_bytes(run))
 
     return [
         _row("pattern ÷ first touch of its CSR", result, assembly("equations")),

@@ -8,17 +8,15 @@ so that a busy machine slows both. Prints the tables and writes them to ``benchm
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median_low
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from evaluation_data import RECORDS, write_frames
 from floor import Floors, describe_machine, floor_table, measure_floors
-from measure import run_in_child
+from measure import Measured, csr_bytes, round_bytes, run_in_child, typical_run
 
 from breedblup.simulation import PedigreeOptions
 
@@ -28,10 +26,6 @@ SETTING_UP = ("pedigree: ids to codes", "inbreeding", "A⁻¹", "records: ids to
 MAIN_STAGES = (*SETTING_UP, "solve", "tables")
 EXACT_STAGES = (*SETTING_UP, "ordering, counts", "factor", "solve", "selected inverse", "tables")
 FLOORED = ("A⁻¹ ÷ first touch of its CSR", "equations ÷ first touch of their CSR", "a round ÷ stream of its bytes")
-VECTOR_PASSES = 13
-"""Vectors that a round of PCG moves where it fuses all it can: p, q | p, q, x, r, M and x, r | r, M, p and p."""
-
-Measured = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,9 +57,9 @@ def compare(population: PedigreeOptions, repeats: int, *, exact: bool) -> Compar
         factored = [run_in_child(OWN, name, "exact") for _ in range(repeats if exact else 0)]
         return Comparison(
             population.animals,
-            _typical(own),
-            _typical(peer),
-            _typical(factored) if factored else None,
+            typical_run(own),
+            typical_run(peer),
+            typical_run(factored) if factored else None,
             _largest_error(folder, "pcg"),
             _largest_error(folder, "scipy"),
         )
@@ -75,12 +69,6 @@ def _largest_error(folder: Path, program: str) -> float:
     """Against the solution converged to 10⁻⁹, in genetic standard deviations."""
     difference = np.load(folder / f"{program}.npy") - np.load(folder / "reference.npy")
     return float(np.abs(difference).max()) / RECORDS.genetic_variance**0.5
-
-
-def _typical(runs: Sequence[Measured]) -> Measured:
-    """The run whose total is the median, whole, so that its stages add up."""
-    middle: float = median_low(run["total"] for run in runs)
-    return next(run for run in runs if run["total"] == middle)
 
 
 def comparison_table(result: Comparison, floors: Floors) -> str:
@@ -109,19 +97,14 @@ def comparison_table(result: Comparison, floors: Floors) -> str:
     return head + "\n".join(f"| {name} | {a:.3g} | {b:.3g} | {b / a:.2f} |" for name, a, b in rows)
 
 
-def _csr_bytes(rows: int, nonzeros: int) -> int:
-    return 12 * nonzeros + 4 * (rows + 1)
-
-
 def _over_floors(run: Measured, animals: int, floors: Floors) -> tuple[float, ...]:
     """The ratios that `FLOORED` names."""
-    inverse = _csr_bytes(animals, run["inverse_nonzeros"])
-    equations = _csr_bytes(run["equations"], run["nonzeros"])
-    moved = equations + VECTOR_PASSES * 8 * run["equations"]
+    inverse = csr_bytes(animals, run["inverse_nonzeros"])
+    equations = csr_bytes(run["equations"], run["nonzeros"])
     return (
         run["seconds"]["A⁻¹"] * floors.first_touch / inverse,
         run["seconds"]["equations"] * floors.first_touch / equations,
-        run["round_seconds"] * floors.stream / moved,
+        run["round_seconds"] * floors.stream / round_bytes(run),
     )
 
 
