@@ -132,7 +132,11 @@ def test_missing_effects_are_refused_or_dropped_and_counted() -> None:
             "a polynomial of degree 2 needs more than 2 distinct values; found 2",
         ),
         ("y ~ leg(x, 1)", "y,x\n1,1.5\n2,1.5\n", r"leg\(x, 1\): all values are 1.5; declare a range"),
-        ("y ~ leg(x, 1, range=(0, 1))", "y,x\n1,0.5\n2,1.5\n", "records.csv line 3: x is 1.5, outside the range \\(0, 1\\) of leg"),
+        (
+            "y ~ leg(x, 1, range=(0, 1))",
+            "y,x\n1,0.5\n2,1.5\n",
+            "records.csv line 3: x is 1.5, outside the range \\(0, 1\\) of leg",
+        ),
         ("y ~ factor(h) + h", "y,h\n1,a\n", "two terms of the model are called 'h'"),
     ],
 )
@@ -146,6 +150,44 @@ def test_weights_have_to_be_positive() -> None:
     with pytest.raises(bb.RecordError, match="records row 1: weight 'w' is 0; weights have to be positive"):
         design("y ~ 1", records, weights="w")
     assert design("y ~ 1", records.filter(pl.col("w") > 0), weights="w").weights.tolist() == [[1.0], [2.0]]  # type: ignore[union-attr]
+
+
+def test_weights_are_named() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 3.0], "z": [1.0, None, 2.0], "w": [1.0, 4.0, 2.0]})
+    built = bb.build_design(bb.Model.from_formula("(y, z) ~ 1", weights={"z": "w"}), records, {})
+    assert "z: residual variance divided by w, from 1 to 2" in built.notes
+    assert not any(note.startswith("y: residual variance divided") for note in built.notes)
+    with pytest.raises(bb.RecordError, match="records rows 1, 2: weight 'w' is -1, 0; weights have to be positive"):
+        design("y ~ 1", records.with_columns(w=pl.Series([1.0, 0.0, -1.0])), weights="w")
+
+
+def test_levels_that_are_written_alike_are_refused() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0], "a": ["p", "p:q"], "b": ["q:r", "r"]})
+    message = (
+        r"two combinations of levels are both written 'p:q:r', because levels hold ':' themselves -> write another"
+    )
+    for formula in ("y ~ a:b", "y ~ 1 + (1 | a:b)", "y ~ 1 + (1 | a:b + mm(a))"):
+        with pytest.raises(bb.ModelError, match=message):
+            design(formula, records)
+
+
+def test_values_of_some_traits_are_dropped_and_named() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 3.0], "z": [1.0, 5.0, 2.0], "x": [None, 4.0, 2.0]})
+    model = bb.Model.from_formula(["y ~ 1", "z ~ 1 + x"])
+    built = bb.build_design(model, records, {}, missing_effects="drop")
+    assert "1 value of 'z' without 'x' left out" in built.notes
+    assert built.counts == RecordCounts(3, 3, 0, 0)
+
+
+def test_covariates_of_random_terms_are_named_by_their_term() -> None:
+    built = design("y ~ 1 + (leg(x, 1) | h)", FRAME)
+    assert any(note.startswith("h: leg(x, 1): normalised Legendre polynomials on (0.5, 3)") for note in built.notes)
+
+
+def test_a_level_twice_in_a_record_counts_once() -> None:
+    records = pl.DataFrame({"y": [1.0, 2.0, 4.0], "a": ["p", "q", "q"], "b": ["p", "p", None]})
+    built = design("y ~ 1 + (1 | mm(a, b))", records)
+    assert built.random[0].recorded(0, built.observed).tolist() == [2, 2]
 
 
 def test_nothing_left() -> None:
@@ -278,6 +320,9 @@ def test_classes_of_the_residual_are_counted_and_need_a_variance() -> None:
     assert built.residual_codes.tolist() == [1, 0, 1, 1]
     assert "residual variance by stage: early 1 record, late 3 records" in built.notes
     with pytest.raises(
-        bb.ModelError, match=r"no residual variance is given for 'early' of the records \(given: 'late'\) -> add it"
+        bb.ModelError,
+        match=r"no residual variance is given for 'early', which the records have \(given: 'late'\) -> add it",
     ):
         bb.evaluate(model, records, bb.VarianceComponents({}, residual={"late": 2.0}))
+    given = bb.VarianceComponents({}, residual={"late": 2.0, "early": 1.0, "erly": 3.0})
+    assert "no record has the residual class 'erly'" in bb.evaluate(model, records, given).notes

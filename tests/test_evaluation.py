@@ -19,6 +19,7 @@ import breedblup as bb
 from breedblup.evaluation.tables import accuracy_from_reliability, parent_average, progeny_with_records
 from breedblup.frames import Table
 from breedblup.mme import EnergyBound, factor_fixed
+from breedblup.mme.incidence import _patterns
 from breedblup.solvers.operators import CsrOperator
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -695,3 +696,121 @@ def test_dams_that_the_pedigree_lacks_become_founders_too() -> None:
     foster = evaluation.ebv.filter(id="foster", effect="maternal")
     assert foster["records"].to_list() == [1]
     assert foster["ebv"][0] != 0
+
+
+SINGULAR = [[1.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("later", [[[4.0, 2.0], [2.0, 1.0]], [[4.0, 4.0], [4.0, 4.0]], [[1.0, -1.0], [-1.0, 1.0]]])
+def test_refresh_at_another_singular_matrix(later: list[list[float]]) -> None:
+    """What REML does at a correlation of 1: other values on the same equations."""
+    problem = Problem(3)
+    rng = np.random.default_rng(3)
+    records = problem.records.with_columns(fat=pl.Series(rng.normal(4, 1, 30)))
+    model = bb.Model.from_formula("(milk, fat) ~ herd + (1 | animal)")
+    relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+    residual = [[3.0, 1.0], [1.0, 2.0]]
+    first = bb.VarianceComponents({"animal": SINGULAR}, residual=residual)
+    second = bb.VarianceComponents({"animal": later}, residual=residual)
+    prepared = bb.prepare(model, records, first, relationships, options=DIRECT)
+    bb.evaluate_prepared(prepared)
+    refreshed = bb.evaluate_prepared(replace(prepared, variances=second))
+    anew = bb.evaluate(model, records, second, relationships, options=DIRECT)
+    for column in ("ebv", "pev", "reliability"):
+        np.testing.assert_allclose(refreshed.ebv[column], anew.ebv[column], rtol=1e-9, atol=1e-10)
+    regular = bb.VarianceComponents({"animal": [[2.0, 0.5], [0.5, 1.0]]}, residual=residual)
+    with pytest.raises(
+        bb.ModelError,
+        match="covariance matrix of 'animal' has rank 2 now, and 1 when the equations were laid out -> prepare",
+    ):
+        prepared.pattern.equations(regular)
+    from_regular = bb.prepare(model, records, regular, relationships).pattern
+    with pytest.raises(bb.ModelError, match="covariance matrix of 'animal' has rank 1 now, and 2 when"):
+        from_regular.equations(first)
+
+
+@pytest.mark.parametrize("gap", [1e-4, 1e-6, 1e-8, 3e-9, 1e-9, 3e-10, 1e-10, 1e-12, 0.0])
+def test_no_gap_between_regular_and_singular(gap: float) -> None:
+    """The same answers, whichever way a nearly singular matrix is fitted."""
+    problem = Problem(4)
+    records = problem.records.with_columns(fat=pl.Series(np.random.default_rng(4).normal(4, 1, 30)))
+    model = bb.Model.from_formula("(milk, fat) ~ herd + (1 | animal)")
+    variances = bb.VarianceComponents(
+        {"animal": [[1.0, 1.0 - gap], [1.0 - gap, 1.0]]}, residual=[[3.0, 1.0], [1.0, 2.0]]
+    )
+    relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+    g0 = variances.matrix("animal")
+    names = problem.names
+    z = (records["animal"].to_numpy()[:, None] == names).astype(float)
+    herds, _ = indicator(records["herd"].to_list())
+    v = np.kron(g0, z @ problem.a @ z.T) + np.kron(variances.residual_matrix(), np.eye(30))
+    x = np.kron(np.eye(2), herds)
+    y = np.concatenate([records["milk"].to_numpy(), records["fat"].to_numpy()])
+    weights = np.linalg.inv(v)
+    b = np.linalg.solve(x.T @ weights @ x, x.T @ weights @ y)
+    expected = np.kron(g0, problem.a @ z.T) @ weights @ (y - x @ b)
+    for options in (DIRECT, ITERATED):
+        ebv = bb.evaluate(model, records, variances, relationships, options=options).ebv
+        order = [names.tolist().index(name) for name in ebv["id"][:14]]
+        np.testing.assert_allclose(ebv["ebv"], expected.reshape(2, 14)[:, order].ravel(), rtol=1e-7, atol=1e-7)
+
+
+def test_everything_eliminated_leaves_something_to_solve() -> None:
+    founders = bb.Pedigree.from_frame(pl.DataFrame({"id": ["a", "b"], "sire": ["", ""], "dam": ["", ""]}))
+    records = pl.DataFrame({"animal": ["a", "b", "b"], "y": [1.0, 2.0, 4.0]})
+    model, variances = (
+        bb.Model.from_formula("y ~ 0 + (1 | animal)"),
+        bb.VarianceComponents({"animal": 1.0}, residual=2.0),
+    )
+    for options in (DIRECT, ITERATED, bb.EvaluateOptions()):
+        reduced = bb.evaluate(model, records, variances, {"animal": founders}, options=replace(options, reduce=True))
+        np.testing.assert_allclose(reduced.ebv["ebv"], [1 / 3, 3 / 2], rtol=1e-8)
+    with pytest.raises(
+        bb.ModelError, match="no equations are left: the model has no fixed effects, and every variance is 0"
+    ):
+        bb.evaluate(model, records, bb.VarianceComponents({"animal": 0.0}, residual=2.0), {"animal": founders})
+
+
+def test_many_traits_and_classes_keep_their_patterns_apart() -> None:
+    """More combinations than an int64 can number by its bits."""
+    rng = np.random.default_rng(5)
+    n, levels = 12, 2**26
+    observed = rng.random((n, 40)) < 0.7
+    observed[:, 0] = True
+    classes = rng.integers(0, levels, n).astype(np.int32)
+    twice = np.concatenate([np.arange(n), np.arange(n)])
+    first, pattern = _patterns(observed[twice], classes[twice])
+    assert first.size == n
+    np.testing.assert_array_equal(observed[twice][first][pattern], observed[twice])
+    np.testing.assert_array_equal(classes[twice][first][pattern], classes[twice])
+
+
+def test_an_unknown_level_of_a_matrix_is_not_looked_for_in_a_pedigree() -> None:
+    made = bb.inverse_from(np.eye(2), ["a", "b"], kind="relationship")
+    records = pl.DataFrame({"line": ["a", "c"], "y": [1.0, 2.0]})
+    with pytest.raises(
+        bb.RecordError,
+        match="records row 1: line 'c' is not in the relationship given for 'line' -> correct the records, or give a relationship",
+    ):
+        bb.evaluate(
+            bb.Model.from_formula("y ~ 1 + (1 | line)"),
+            records,
+            bb.VarianceComponents({"line": 1.0}, residual=1.0),
+            {"line": made},
+        )
+
+
+def test_a_second_base_takes_the_place_of_the_first() -> None:
+    evaluation = base_evaluation()
+    twice = bb.rebase(bb.rebase(evaluation, bb.BaseIds.of(["a"])), bb.BaseIds.of(["e"]))
+    once = bb.rebase(evaluation, bb.BaseIds.of(["e"]))
+    np.testing.assert_allclose(twice.ebv["ebv"], once.ebv["ebv"], atol=EXACT)
+    assert twice.base == once.base
+    assert twice.notes == once.notes
+
+
+def test_options_of_the_wrong_kind() -> None:
+    problem = Problem(2)
+    relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
+    with pytest.raises(bb.ModelError, match=r"the options are a dict; make them with EvaluateOptions\(\.\.\.\)"):
+        bb.evaluate(problem.model, problem.records, problem.variances, relationships, options={"reduce": True})  # type: ignore[arg-type]

@@ -300,3 +300,8 @@ def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
         assert re.match(r"formula, column \d+: ", refusal)
     else:
         assert parse_formula(str(parsed)) == parsed
+
+
+def test_a_spline_without_its_degree() -> None:
+    with pytest.raises(ModelError, match=r"bspline\(\) needs its degree before 'knots=', as in bspline\(x, 3\)"):
+        parse_formula("y ~ bspline(x, knots=60)")

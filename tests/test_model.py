@@ -588,11 +588,11 @@ def test_names_are_unique_in_each_trait() -> None:
         ("(a, a) ~ 1", "the traits of a model hold 'a' more than once"),
         (
             ["a ~ (t | f)", "b ~ (t || f)"],
-            "the random term 'f' has '|' for 'a' and '||' for 'b'; write the same bar in each formula",
+            "the random term 'f' of 'a' has '|' and 'f' of 'b' '||'; write the same bar in each formula",
         ),
         (
             ["a ~ (t || f)", "b ~ (t | f)"],
-            "the random term 'f' has '||' for 'a' and '|' for 'b'; write the same bar in each formula",
+            "the random term 'f' of 'a' has '||' and 'f' of 'b' '|'; write the same bar in each formula",
         ),
         (
             "y ~ (1 + factor(sex) | f)",
@@ -965,3 +965,14 @@ def test_a_model_is_the_same_in_another_order_of_traits_of_its_terms(model: Mode
         if trait in (term.traits or TRAITS)
     ]
     assert Model(model.traits, tuple(split), model.random, model.residual) == model
+
+
+def test_toml_of_a_model_is_its_section() -> None:
+    formulas = [
+        '`wéi"ght` ~ sex + (leg(t, 1, range=(0, 9.5)) | animal + dam)',
+        "y2 ~ 1 + (leg(t, 1, range=(0, 9.5)) | animal)",
+    ]
+    model = Model.from_formula(formulas, weights={"y2": "n", 'wéi"ght': "m"}, residual_classes="farm")
+    text = model.to_toml()
+    assert text.startswith('[model]\ntraits = ["wéi\\"ght", "y2"]\n')
+    assert Model.from_dict(tomllib.loads(text)["model"]) == model

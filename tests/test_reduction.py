@@ -16,10 +16,14 @@ from reference import indicator, tabular_a
 from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
-from breedblup.mme.reduction import analyse_reduction, eliminable, reduce_equations
+from breedblup.mme.reduction import ReducedEquations, analyse_reduction, eliminable
 from breedblup.solvers.cholesky import analyse
 
 SEEDS = st.integers(0, 2**32 - 1)
+
+
+def reduce_equations(lhs: csr_array, rhs: np.ndarray, starts: np.ndarray, width: int) -> ReducedEquations:
+    return analyse_reduction(lhs, starts, width).reduce(lhs, rhs)
 
 
 class Problem(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -417,6 +419,14 @@ def test_dominance_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         bb.ResourceError, match=r"among \d+ pairs of parents of pedigree are too many \(limit 3\) -> name the animals"
     ):
         dominance_inverse(pedigree)
+
+
+@pytest.mark.parametrize("function", [bb.a_inverse, bb.sire_mgs_inverse, bb.dominance_inverse])
+def test_what_is_no_pedigree_is_refused(function: Any) -> None:
+    with pytest.raises(
+        bb.ModelError, match=rf"{function.__name__} takes a Pedigree, found a str -> read it with read_pedigree"
+    ):
+        function("pedigree.csv")
 
 
 def test_a_dense_matrix_is_refused_by_the_row_that_fails() -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, name_some
-from breedblup.evaluation import Evaluation
+from breedblup.evaluation import Evaluation, RandomEffects
 from breedblup.frames import positions
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
@@ -69,8 +69,8 @@ def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> 
 def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     """A new evaluation whose EBVs are deviations from the mean of the base animals, by term, trait and effect or combination.
 
-    Animals "with records of their own" are those with records of the first effect of a term (the direct one) for the trait: the
-    base of the others is of the same animals, so that a combination of effects and its parts agree.
+    Animals "with records of their own" are those with records of the first effect of a term (the direct one) for any of the
+    traits: all effects of a term have the same base animals, so that a combination and its parts agree.
 
     Where some terms have a pedigree and others a relationship of another kind (dominance), the base is that of the first.
 
@@ -83,25 +83,39 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     moved = _moved(list(evaluation.relationships.values()))
     tables: list[pl.DataFrame] = []
     means: list[str] = []
-    members: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    subtracted = dict(evaluation.subtracted)
     for (term, trait, effect), table in evaluation.genetic.group_by("term", "trait", "effect", maintain_order=True):
-        relationship = evaluation.effects[str(term)].term.relationship
+        effects = evaluation.effects[str(term)]
+        relationship = effects.term.relationship
         assert relationship is not None  # only terms with a relationship are in the table
         if not any(relationship is one for one in moved):
             tables.append(table)
             continue
-        order = _user_order(relationship)
-        key = (str(term), str(trait))
-        if key not in members:
-            recorded = np.empty(len(relationship), dtype=bool)
-            recorded[order] = (table["records"] > 0).to_numpy()
-            members[key] = _members(base, relationship, recorded)
-        mean = float(table["ebv"].to_numpy()[members[key][order]].mean())
+        members = _members(base, relationship, _recorded(effects))
+        mean = float(table["ebv"].to_numpy()[members[_user_order(relationship)]].mean())
         tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
-        means.append(f"{term} {trait} {effect} {mean:.6g} over {np.count_nonzero(members[key]):,} animals")
+        key = (str(term), str(trait), str(effect))
+        subtracted[key] = subtracted.get(key, 0.0) + mean
+        means.append(f"{_called(evaluation, key)} {subtracted[key]:.6g} over {np.count_nonzero(members):,} animals")
     statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
     note = f"{_NOTE}{statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
-    return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*evaluation.notes, note))
+    kept = (before for before in evaluation.notes if not before.startswith(_NOTE))
+    return replace(evaluation, genetic=pl.concat(tables), base=statement, notes=(*kept, note), subtracted=subtracted)
+
+
+def _recorded(effects: RandomEffects) -> NDArray[np.bool_]:
+    """Animals with records of their own: of the first group's effects, for any trait."""
+    first = effects.term.functions[0].group
+    own = [function.group == first for function in effects.term.functions]
+    most: NDArray[np.int64] = effects.records[:, own].max(axis=1)
+    recorded: NDArray[np.bool_] = most > 0
+    return recorded
+
+
+def _called(evaluation: Evaluation, key: tuple[str, str, str]) -> str:
+    """Term, trait and effect, or the term alone where it has one row a level."""
+    alone = evaluation.genetic.filter(term=key[0]).select("trait", "effect").n_unique() == 1
+    return key[0] if alone else " ".join(key)
 
 
 def _moved(relationships: Sequence[RelationshipInverse]) -> list[RelationshipInverse]:
@@ -110,11 +124,6 @@ def _moved(relationships: Sequence[RelationshipInverse]) -> list[RelationshipInv
     Dominance deviations and other effects beside additive ones keep the zero of their own expectation.
     """
     return [one for one in relationships if one.pedigree is not None] or list(relationships)
-
-
-def is_rebased(evaluation: Evaluation) -> bool:
-    """Whether something has been subtracted from the breeding values of the table."""
-    return any(note.startswith(_NOTE) for note in evaluation.notes)
 
 
 def _user_order(relationship: RelationshipInverse) -> NDArray[np.int32]:

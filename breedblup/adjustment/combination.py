@@ -13,7 +13,6 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from breedblup.adjustment.base import is_rebased
 from breedblup.adjustment.curve import AtPoints, Curve, Difference, SumOverRange, WeightedSum, curve_sums, finite_number
 from breedblup.design import DesignTerm
 from breedblup.errors import ModelError, name_some, nearest
@@ -21,7 +20,7 @@ from breedblup.evaluation import Evaluation, genetic_rows
 
 ByTrait: TypeAlias = tuple[tuple[str, float], ...]
 
-ROUNDED_ZERO = 1e-12
+ROUNDED_WEIGHT = 1e-12
 """Share of the largest weight that a statement leaves out: what rounding leaves of a zero."""
 
 SHOWN = 3
@@ -130,13 +129,16 @@ def combine(evaluation: Evaluation, *specs: CombinationSpec) -> Evaluation:
         If a term, trait, group or effect is not there, it is not clear which term is meant, the term has no relationship, a
         point lies outside the limits of a basis, a name is taken, or the evaluation has been rebased.
     """
-    if is_rebased(evaluation):
+    if evaluation.subtracted:
         raise ModelError(
             "this evaluation has another base, which combinations would not share -> combine first, then rebase"
         )
     terms = [effects.term for effects in evaluation.effects.values()]
     tables, notes = [evaluation.genetic], []
+    there = set(evaluation.genetic.select("term", "effect", "trait").unique().iter_rows())
     for spec, (term, sums) in zip(specs, check_combinations(terms, *specs), strict=True):
+        for each in sums:
+            _refuse_taken(term, each, there)
         effects = evaluation.effects[term.name]
         tables += [
             genetic_rows(effects, each.weights, each.name, each.trait, evaluation.accuracy_scale) for each in sums
@@ -162,14 +164,18 @@ def check_combinations(
         term = _term_of(spec, terms)
         sums = _effect_sums(spec, term) if isinstance(spec, Combination) else curve_sums(spec, term)
         for each in sums:
-            key = (term.name, each.name, each.trait)
-            if key in taken:
-                raise ModelError(
-                    f"{term.name!r} already has an effect {each.name!r} of {each.trait!r} -> choose another name"
-                )
-            taken.add(key)
+            _refuse_taken(term, each, taken)
+            taken.add((term.name, each.name, each.trait))
         found.append((term, sums))
     return found
+
+
+def _refuse_taken(term: DesignTerm, found: WeightedSum, taken: set[tuple[str, str, str]]) -> None:
+    """Rows of one term, effect and trait stand once in a table."""
+    if (term.name, found.name, found.trait) in taken:
+        raise ModelError(
+            f"{term.name!r} already has an effect {found.name!r} of {found.trait!r} -> choose another name, or leave one out"
+        )
 
 
 def _named(term: DesignTerm) -> list[tuple[str, str]]:
@@ -187,7 +193,9 @@ def _term_of(spec: CombinationSpec, terms: Sequence[DesignTerm]) -> DesignTerm:
             raise ModelError(f"which term a combination is made of is not clear; name one of {name_some(related)}")
         return by_name[related[0]]
     if spec.term not in by_name:
-        raise ModelError(f"no random term {spec.term!r}{nearest(spec.term, related)}; name one of {name_some(related)}")
+        raise ModelError(
+            f"no random term {spec.term!r}{nearest(spec.term, related)} (name one of {name_some(related)})"
+        )
     if spec.term not in related:
         raise ModelError(
             f"{spec.term!r} has no relationship, and the table of breeding values no rows for it; "
@@ -205,12 +213,12 @@ def _effect_sums(spec: Combination, term: DesignTerm) -> list[WeightedSum]:
         if effect not in all_effects:
             hint = nearest(effect, all_effects)
             raise ModelError(
-                f"{spec.name!r}: {term.name!r} has no effect {effect!r}{hint}; it has {name_some(all_effects)}"
+                f"{spec.name!r}: {term.name!r} has no effect {effect!r}{hint} (it has {name_some(all_effects)})"
             )
         for wanted in {trait, spec.trait} - {None, *all_traits}:
             hint = nearest(str(wanted), all_traits)
             raise ModelError(
-                f"{spec.name!r}: {term.name!r} has no trait {wanted!r}{hint}; it has {name_some(all_traits)}"
+                f"{spec.name!r}: {term.name!r} has no trait {wanted!r}{hint} (it has {name_some(all_traits)})"
             )
     if spec.parts[0][1] is not None:
         index = {(effect, str(trait)): weight for effect, trait, weight in spec.parts}
@@ -242,7 +250,7 @@ def _statement(spec: CombinationSpec, term: DesignTerm, sums: list[WeightedSum],
     stated: dict[str, list[str]] = {}
     for each in sums:
         coordinates = zip(term.coordinates, each.weights, strict=True)
-        least = ROUNDED_ZERO * float(np.abs(each.weights).max())
+        least = ROUNDED_WEIGHT * float(np.abs(each.weights).max())
         weights = [f"{c if one_trait else c.effect} = {w:.6g}" for c, w in coordinates if abs(w) > least]
         stated.setdefault(f"{each.name!r} with {', '.join(weights)}", []).append(each.trait)
     listed = [f"{words} ({', '.join(traits)})" for words, traits in stated.items()]

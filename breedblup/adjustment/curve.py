@@ -23,6 +23,10 @@ WHOLE = 1e-9
 """How far a number of steps may be from a whole number and be taken for rounding."""
 
 
+MOST_STEPS = 100_000
+"""Of a sum over a range: three hundred years of days."""
+
+
 class WeightedSum(NamedTuple):
     """A combination of the coordinates of a term: what its rows are called, and a weight for each coordinate."""
 
@@ -107,6 +111,11 @@ class SumOverRange:
                 f"SumOverRange goes up from first to last, found {self.first:g} to {self.last:g} in steps of {self.step:g}"
             )
         steps = (self.last - self.first) / self.step
+        if steps > MOST_STEPS:
+            raise ModelError(
+                f"SumOverRange from {self.first:g} to {self.last:g} in steps of {self.step:g} adds up {steps:.2g} points; "
+                f"at most {MOST_STEPS:,} -> take longer steps"
+            )
         if abs(steps - round(steps)) > WHOLE * steps:
             raise ModelError(
                 f"SumOverRange from {self.first:g} in steps of {self.step:g} passes over {self.last:g} "
@@ -216,7 +225,7 @@ def _check_known(name: str | None, known: list[str], what: str, term: DesignTerm
         return
     there = [other for other in dict.fromkeys(known) if other]
     found = f"it has {name_some(there)}" if there else "it has one, without a name; leave the group out"
-    raise ModelError(f"{term.name!r} has no {what} {name!r}{nearest(name, there)}; {found}")
+    raise ModelError(f"{term.name!r} has no {what} {name!r}{nearest(name, there)} ({found})")
 
 
 def _weights(value: CurveValue, term: DesignTerm, places: list[int]) -> NDArray[np.float64]:

@@ -73,8 +73,14 @@ def prepare(
     options: EvaluateOptions = EvaluateOptions(),
     monitor: Monitor | None = None,
 ) -> Prepared:
-    """Everything up to the solution: check, code, assemble, plan. Arguments and errors as for `evaluate`."""
-    _check_arguments(model, variances, relationships)
+    """Everything up to the solution: check, code, assemble, plan. Arguments as for `evaluate`.
+
+    Raises
+    ------
+    InputError, ModelError, ResourceError
+        As `evaluate` does.
+    """
+    _check_arguments(model, variances, relationships, options)
     table = as_table(records, "records")
     watch = Stopwatch(monitor)
     with watch.stage("relationships", "inbreeding and relationships"):
@@ -82,7 +88,9 @@ def prepare(
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
         layout = EquationLayout.of(design.terms, variances)
-        _check_residual_classes(design, variances)
+        notes += _residual_notes(design, variances)
+        if not layout.size:
+            raise ModelError("no equations are left: the model has no fixed effects, and every variance is 0")
     budget = memory_budget(options.memory_bytes)
     needed = _incidence_bytes(layout, design)
     refuse_unless_fits("coding the records for the equations", needed, budget, "give more memory")
@@ -97,13 +105,15 @@ def prepare(
         with watch.stage("reduction", "finding animals to eliminate"):
             reduction = find_reduction(pattern, layout)
             refuse_unless_fits("eliminating animals", needed + reduction.bytes, budget, "leave reduce out")
-            solved, budget = reduction.matrix(), budget - reduction.bytes
+            solved, budget = reduction.matrix(), budget - reduction.bytes - counts.bytes
         notes += (reduction_note(reduction, layout),)
     symbolic = None
     if may_analyse(options.method, options.pev, solved.shape[0]):
         with watch.stage("analysis", "ordering the equations, counting their factor"):
             symbolic = analyse(solved)
-    plan = choose_plan(solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget)
+    plan = choose_plan(
+        solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget - needed
+    )
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout) + plan.reasons
     return Prepared(
         model,
@@ -122,10 +132,12 @@ def prepare(
     )
 
 
-def _check_arguments(model: object, variances: object, relationships: object) -> None:
+def _check_arguments(model: object, variances: object, relationships: object, options: object) -> None:
     """Refuse what is not of the kind that is needed, before it fails somewhere inside."""
     if not isinstance(model, Model):
         raise ModelError(f"the model is a {type(model).__name__}; make one with Model.from_formula(...)")
+    if not isinstance(options, EvaluateOptions):
+        raise ModelError(f"the options are a {type(options).__name__}; make them with EvaluateOptions(...)")
     if not isinstance(variances, VarianceComponents):
         raise ModelError(
             f"the variances are a {type(variances).__name__}; make them with VarianceComponents({{...}}, residual=...)"
@@ -137,24 +149,26 @@ def _check_arguments(model: object, variances: object, relationships: object) ->
     variances.check(model)
 
 
-def _check_residual_classes(design: Design, variances: VarianceComponents) -> None:
-    """Every class of the records has a residual variance."""
+def _residual_notes(design: Design, variances: VarianceComponents) -> tuple[str, ...]:
+    """Refuse classes of the records without a residual variance; name variances without records."""
     if design.residual_levels is None:
-        return
+        return ()
     known = variances.residual_classes
     lacking = [level for level in design.residual_levels if level not in known]
     if lacking:
         raise ModelError(
-            f"no residual variance is given for {name_some(lacking)} of the records (given: {name_some(known)}) "
+            f"no residual variance is given for {name_some(lacking)}, which the records have (given: {name_some(known)}) "
             "-> add it to the variances, or correct the records"
         )
+    unused = [level for level in known if level not in set(design.residual_levels)]
+    return (f"no record has the residual class {name_some(unused)}",) if unused else ()
 
 
 def _rank_notes(layout: EquationLayout) -> tuple[str, ...]:
-    """Which covariance matrices are singular, and so fitted by fewer effects."""
+    """Which covariance matrices are singular, or nearly so, and how they are fitted."""
     return tuple(
-        f"{term.name}: covariance matrix of order {len(term.coordinates)} and rank {loading.shape[1]}, fitted by as many "
-        "uncorrelated effects a level"
+        f"{term.name}: covariance matrix of order {len(term.coordinates)} and rank {loading.shape[1]}"
+        f"{', nearly singular' if loading.shape[0] == loading.shape[1] else ''}, fitted by as many uncorrelated effects a level"
         for term, loading in zip(layout.terms, layout.loadings, strict=True)
         if loading is not None
     )

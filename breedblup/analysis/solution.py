@@ -15,6 +15,7 @@ from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.system import System
 from breedblup.errors import NotConverged, NotPositiveDefinite, NumericalError
 from breedblup.evaluation import Evaluation, fixed_table, genetic_table, inverse_by_level, random_effects
+from breedblup.mme import EquationLayout
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
@@ -86,9 +87,9 @@ def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> 
     inverse = None
     if prepared.plan.pev and factor is not None:
         with watch.stage("selected inverse", "prediction error variances by the selected inverse"):
-            inverse = inverse_by_level(factor, prepared.layout, system.reduced)
+            inverse = inverse_by_level(factor, equations.layout, system.reduced)
     with watch.stage("tables", "tables of results"):
-        evaluation = _evaluation(prepared, solution, inverse)
+        evaluation = _evaluation(prepared, equations.layout, solution, inverse)
     return replace(evaluation, seconds=prepared.seconds | watch.seconds)
 
 
@@ -177,8 +178,10 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(part)) / size if size > 0 else 0.0
 
 
-def _evaluation(prepared: Prepared, solution: Solution, inverse: list[NDArray[np.float64]] | None) -> Evaluation:
-    design, layout = prepared.design, prepared.layout
+def _evaluation(
+    prepared: Prepared, layout: EquationLayout, solution: Solution, inverse: list[NDArray[np.float64]] | None
+) -> Evaluation:
+    design = prepared.design
     counts = {
         "records_read": design.counts.read,
         "records_used": design.counts.used,

@@ -39,6 +39,8 @@ def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reductio
     lhs = pattern.pattern.matrix(pattern.values)
     candidates = layout.starts[k] + width * np.flatnonzero(~is_parent)
     starts = eliminable(lhs, candidates, width) if width else candidates[:0]
+    if starts.size * width == layout.size:  # something has to be left to solve
+        starts = starts[:-1]
     return analyse_reduction(lhs, starts, max(width, 1))
 
 

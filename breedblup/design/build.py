@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.design.choice import choose_records, describe_values
+from breedblup.design.choice import Choice, choose_records, describe_values
 from breedblup.design.effects import Coding, random_term
 from breedblup.design.levels import code_interaction, code_where, intercept
 from breedblup.design.terms import DesignTerm, Entry, Link, resolve
@@ -115,6 +115,10 @@ def build_design(
     keep = chosen.observed.any(axis=1)
     rows = np.flatnonzero(keep)
     y = np.where(chosen.observed, chosen.y, np.nan)[rows]
+    notes += [
+        f"{trait}: residual variance divided by {column}, from {weights.min():.6g} to {weights.max():.6g}"
+        for trait, column, weights in _weights_used(model, chosen)
+    ]
     notes[:0] = [describe_values(trait, y[~np.isnan(y[:, t]), t]) for t, trait in enumerate(model.traits)]
     used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
     coding = Coding(model, table, used, rows, ~np.isnan(y), notes)
@@ -137,6 +141,14 @@ def build_design(
         notes=tuple(dict.fromkeys(notes)),
         table=table,
     )
+
+
+def _weights_used(model: Model, chosen: Choice) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
+    """Trait, column and values of weights."""
+    for t, trait in enumerate(model.traits):
+        column = model.residual.weight_of(trait)
+        if column is not None and chosen.weights is not None:
+            yield trait, column, chosen.weights[chosen.observed[:, t], t]
 
 
 def check_relationships(model: Model, relationships: Mapping[str, RelationshipInverse]) -> None:

@@ -104,13 +104,14 @@ def _leave_out(
     records = np.flatnonzero(lacking.any(axis=1))
     if not records.size:
         return
+    concerned = [model.traits[t] for k, t in enumerate(traits) if lacking[:, k].any()]
     if missing_effects == "error":
-        concerned = [model.traits[t] for k, t in enumerate(traits) if lacking[:, k].any()]
         raise RecordError(
             f"{table.places(records)}: {column!r} is missing where {name_some(concerned)} is known "
             "-> fill it in, or set missing_effects to 'drop'"
         )
-    notes.append(f"{counted(records.size, 'record')} without {column!r} left out")
+    whose = "" if len(model.traits) == 1 else f" of {name_some(concerned)}"
+    notes.append(f"{counted(records.size, 'value' if whose else 'record')}{whose} without {column!r} left out")
     observed[:, traits] &= ~lacking
 
 
@@ -146,7 +147,6 @@ def _weights(model: Model, table: Table, observed: NDArray[np.bool_]) -> NDArray
         weights[:, t] = table.numbers(column)
         wrong = np.flatnonzero(observed[:, t] & ~(weights[:, t] > 0))
         if wrong.size:
-            raise RecordError(
-                f"{table.places(wrong)}: weight {column!r} is {weights[wrong[0], t]:g}; weights have to be positive"
-            )
+            found = name_some([f"{value:g}" for value in np.unique(weights[wrong, t])], 3).replace("'", "")
+            raise RecordError(f"{table.places(wrong)}: weight {column!r} is {found}; weights have to be positive")
     return weights

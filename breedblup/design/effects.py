@@ -17,7 +17,7 @@ from breedblup.errors import RecordError, counted, name_some
 from breedblup.frames import Table, positions
 from breedblup.model import Basis, Effect, FixedPart, LevelGroup, Levels, Members, Model, Random
 from breedblup.model.random import affects, coordinates_of, group_label
-from breedblup.relationship import RelationshipInverse
+from breedblup.relationship import PedigreeOperator, RelationshipInverse
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,19 @@ class Coding:
         """Where some of the records in use stand in the table that they came from."""
         return self.table.places(self.rows[records])
 
-    def covariate(self, column: str, basis: Basis, terms: Iterable[FixedPart | Effect]) -> BasisColumns:
-        """The functions of a covariate for the records that need it, 0 for the others; notes say how they were made."""
+    def covariate(
+        self, column: str, basis: Basis, terms: Iterable[FixedPart | Effect], key: str | None = None
+    ) -> BasisColumns:
+        """The functions of a covariate for the records that need it, 0 for the others; notes say how they were made.
+
+        ``key`` is that of a random term, whose limits may be others than those of the next.
+        """
         needed = self.needed(terms)
         x = np.where(needed, self.used.numbers(column), np.nan)
         refuse_outside(basis, column, x, self.places)
         columns = evaluate_basis(basis, column, x)
-        self.notes.extend([describe_values(column, x[needed]), *columns.notes])
+        made = columns.notes if key is None else tuple(f"{key}: {note}" for note in columns.notes)
+        self.notes.extend([describe_values(column, x[needed]), *made])
         return columns
 
 
@@ -75,7 +81,7 @@ def random_term(term: Random, key: str, coding: Coding, relationships: Mapping[s
         ]
         coding.notes.append(f"{key}: {'; '.join(relationship.made)}")
     values: list[NDArray[np.float64]] = []
-    functions, entries = _effects(term, coding, values)
+    functions, entries = _effects(term, key, coding, values)
     links = []
     for group, of_group in zip(term.groups, codes, strict=True):
         for place, link_codes in enumerate(of_group):
@@ -105,10 +111,11 @@ def _columns(term: Random, group: LevelGroup, coding: Coding) -> list[tuple[str,
     texts = [known_text(coding.used, column).set(mask, None) for column in group.columns]
     if isinstance(group, Members):
         return list(zip(group.columns, texts, strict=True))
-    joined = texts[0]
-    for text in texts[1:]:
-        joined = joined + ":" + text
-    return [(":".join(group.columns), joined)]
+    if len(texts) == 1:
+        return [(group.columns[0], texts[0])]
+    levels, codes = code_where(texts, ~mask.to_numpy())
+    index = pl.Series(codes)
+    return [(":".join(group.columns), levels.gather(index.set(index < 0, None)))]
 
 
 def _own_levels(term: Random, coding: Coding) -> tuple[pl.Series, list[list[NDArray[np.int32]]]]:
@@ -130,16 +137,21 @@ def _positions_in(
     unknown = np.flatnonzero((codes < 0) & text.is_not_null().to_numpy())
     if unknown.size:
         animals = text.gather(unknown).unique(maintain_order=True).to_list()
+        advice = (
+            "add to the pedigree, or set unknown_animals to 'founder'"
+            if type(relationship.operator) is PedigreeOperator
+            else "correct the records, or give a relationship that has them"
+        )
         raise RecordError(
             f"{coding.places(unknown)}: {column} {name_some(animals)} "
             f"{'is' if len(animals) == 1 else 'are'} not in the relationship given for {term.relationship_name!r} "
-            "-> add to the pedigree, or set unknown_animals to 'founder'"
+            f"-> {advice}"
         )
     return codes
 
 
 def _effects(
-    term: Random, coding: Coding, values: list[NDArray[np.float64]]
+    term: Random, key: str, coding: Coding, values: list[NDArray[np.float64]]
 ) -> tuple[tuple[Function, ...], dict[LevelGroup, list[Entry]]]:
     """What multiplies each coordinate, and the entries of each group; columns of covariates are added to ``values``."""
     functions: list[Function] = []
@@ -151,7 +163,9 @@ def _effects(
         if effect.column is not None:
             known = (effect.column, effect.basis, effect.traits)
             if known not in columns:
-                columns[known] = (len(values), _evaluate(effect.column, effect, coding, values))
+                evaluated = coding.covariate(effect.column, effect.basis, [effect], key)
+                columns[known] = (len(values), evaluated.basis)
+                values.extend(evaluated.values.T)
             start, basis = columns[known]
         group = group_label(term, effect.group)
         for k in range(effect.basis.size):
@@ -159,13 +173,6 @@ def _effects(
                 entries[effect.group].append(Entry(t, len(functions), -1 if effect.column is None else start + k))
                 functions.append(Function(group, effect.column, basis, k))
     return tuple(functions), entries
-
-
-def _evaluate(column: str, effect: Effect, coding: Coding, values: list[NDArray[np.float64]]) -> Basis:
-    """Add the columns of a covariate to ``values``; its basis with known limits."""
-    evaluated = coding.covariate(column, effect.basis, [effect])
-    values.extend(evaluated.values.T)
-    return evaluated.basis
 
 
 def _weighted(

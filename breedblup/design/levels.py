@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from breedblup.errors import ModelError, name_some
 from breedblup.frames import positions
 
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
@@ -31,7 +32,18 @@ def code_interaction(columns: Sequence[pl.Series]) -> tuple[pl.Series, NDArray[n
         codes = codes64.astype(np.int32)
         outer = levels.gather(observed // len(inner))
         levels = outer + ":" + inner.gather(observed % len(inner))
-    return levels.rename("level"), codes
+    return _told_apart(levels.rename("level")), codes
+
+
+def _told_apart(levels: pl.Series) -> pl.Series:
+    """Refuse labels that two combinations share."""
+    shared = levels.filter(levels.is_duplicated()).unique(maintain_order=True)
+    if len(shared):
+        raise ModelError(
+            f"two combinations of levels are both written {name_some(shared.to_list())}, because levels hold ':' themselves "
+            "-> write another sign in the records"
+        )
+    return levels
 
 
 def code_where(columns: Sequence[pl.Series], needed: NDArray[np.bool_]) -> tuple[pl.Series, NDArray[np.int32]]:

@@ -99,13 +99,18 @@ class DesignTerm:
         return ":".join(part for part in parts if part)
 
     def recorded(self, coordinate: int, observed: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Number of records that each level has at a coordinate; ``observed`` is n × traits."""
+        """Number of records that each level has at a coordinate, each once; ``observed`` is n × traits."""
         counts = np.zeros(len(self.levels), dtype=np.int64)
+        seen: list[NDArray[np.int32]] = []
         for link in self.links:
-            traits = {entry.trait for entry in link.entries if entry.coordinate == coordinate}
-            for trait in traits:
-                used = link.codes[observed[:, trait] & (link.codes >= 0)]
-                counts += np.bincount(used, minlength=counts.size)
+            trait = next((entry.trait for entry in link.entries if entry.coordinate == coordinate), None)
+            if trait is None:
+                continue
+            new = observed[:, trait] & (link.codes >= 0)
+            for before in seen:
+                new &= link.codes != before
+            counts += np.bincount(link.codes[new], minlength=counts.size)
+            seen.append(link.codes)
         return counts
 
     def of_trait(self, trait: int, rows: NDArray[np.int64]) -> DesignTerm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ from breedblup.variances import VarianceComponents
 
 EFFECTS_SHOWN = 12
 """Effects that a summary describes before it counts the rest."""
+
+ROUNDED = 1e-10
+"""A mean that is smaller than this share of the standard deviation is shown as 0."""
 
 ROWS_SHOWN = 3
 """Largest covariance matrix that a summary writes out."""
@@ -48,6 +51,8 @@ class Evaluation:
         How it was solved, and why.
     base
         What an EBV of zero means.
+    subtracted
+        Means that another base has taken off the breeding values, by term, trait and effect; empty without one.
     notes
         Every default and decision that mattered.
     counts
@@ -72,6 +77,7 @@ class Evaluation:
     counts: Mapping[str, int]
     seconds: Mapping[str, float]
     backend: str = "polars"
+    subtracted: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
     @property
     def ebv(self) -> Any:
@@ -133,7 +139,8 @@ class Evaluation:
         first = table.row(0, named=True)
         what = first["term"] if alone else f"{first['term']}, {first['trait']}, {first['effect']}"
         ebv = table["ebv"].to_numpy()
-        lines = [f"  EBV of {what}: mean {ebv.mean():.4g}, SD {ebv.std():.4g}, from {ebv.min():.4g} to {ebv.max():.4g}"]
+        mean = 0.0 if abs(ebv.mean()) < ROUNDED * ebv.std() else ebv.mean()
+        lines = [f"  EBV of {what}: mean {mean:.4g}, SD {ebv.std():.4g}, from {ebv.min():.4g} to {ebv.max():.4g}"]
         if not table["reliability"].is_null().any():
             found: NDArray[np.float64] = table["reliability"].to_numpy()
             lines.append(f"  reliability mean {found.mean():.3f}, from {found.min():.3f} to {found.max():.3f}")

@@ -19,7 +19,7 @@ AccuracyScale = Literal["r", "r2", "bif"]
 Parents = tuple[tuple[NDArray[np.int32], float], ...]
 """As in `RelationshipInverse.parents`."""
 
-ROUNDED_ZERO = 1e-12
+NO_VARIANCE = 1e-12
 """A combination whose variance is below this share of what its parts could add up to has none."""
 
 GENETIC_COLUMNS: Mapping[str, Any] = {
@@ -77,7 +77,7 @@ def genetic_rows(
         pev = np.einsum("nij,i,j->n", effects.pev, weights, weights)
         columns["pev"] = pev
         prior = float(weights @ effects.covariance @ weights)
-        if prior > ROUNDED_ZERO * float(np.abs(weights) @ np.sqrt(effects.covariance.diagonal())) ** 2:
+        if prior > NO_VARIANCE * float(np.abs(weights) @ np.sqrt(effects.covariance.diagonal())) ** 2:
             reliability = 1.0 - pev / (relationship.diagonal * prior)
             reliability = reliability.clip(0.0, 1.0)  # rounding alone takes it below 0, where nothing is known
             columns |= {"reliability": reliability, "accuracy": accuracy_from_reliability(reliability, scale)}

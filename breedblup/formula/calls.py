@@ -41,6 +41,8 @@ def read_call(cursor: Cursor) -> Call:
 
 def _degree(cursor: Cursor, function: str) -> int:
     if cursor.token.kind == "name":
+        if cursor.token.value in _OPTIONS.get(function, ()):
+            cursor.fail(f"{function}() needs its degree before '{cursor.token.value}=', as in {function}(x, 3)")
         cursor.keyword(function, "degree")
     token = cursor.take("number")
     if token is None or not token.text.isdecimal() or int(token.text) < 1:

@@ -92,7 +92,7 @@ class Membership:
         arguments = [quote_name(name) for name in self.columns]
         if self.weights:
             shown = [quote_name(w) if isinstance(w, str) else number_text(w) for w in self.weights]
-            arguments.append(f"weights={shown[0]}" if len(shown) == 1 else f"weights=({', '.join(shown)})")
+            arguments.append(f"weights={shown[0]}" if len(set(shown)) == 1 else f"weights=({', '.join(shown)})")
         return f"mm({', '.join(arguments)})"
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from breedblup.kernels import assembly
 from breedblup.mme.constraints import Constraints
-from breedblup.mme.incidence import Incidence
+from breedblup.mme.incidence import Incidence, build_slots
 from breedblup.mme.layout import EquationLayout
 from breedblup.mme.pattern import Pattern, PatternCounts, count_pattern
 from breedblup.variances import VarianceComponents
@@ -62,14 +62,21 @@ class EquationPattern:
         return self.pattern.nonzeros
 
     def equations(self, variances: VarianceComponents) -> MixedModelEquations:
-        """The equations at given variances, written over the values of those handed out before."""
-        incidence, dropped = self.incidence, self.pattern.dropped
-        residual = incidence.residual_inverses(variances)
-        covariances = [inverse_covariance(self.layout, k, variances) for k in range(len(self.layout.terms))]
-        self.pattern.fill(incidence.rows, incidence.slots, residual, covariances, self.values)
-        rhs = np.zeros(self.layout.size)
-        assembly.rhs_sums(incidence.rows, incidence.slots, residual, incidence.y, dropped, rhs)
-        return MixedModelEquations(self.pattern.matrix(self.values), rhs, self.layout)
+        """The equations at given variances, written over the values of those handed out before.
+
+        Raises
+        ------
+        ModelError
+            If the rank of a covariance matrix is not that of the layout.
+        """
+        rows, layout = self.incidence.rows, self.layout.refreshed(variances)
+        slots = build_slots(layout, rows.observed.shape[1])
+        residual = self.incidence.residual_inverses(variances)
+        covariances = [inverse_covariance(layout, k, variances) for k in range(len(layout.terms))]
+        self.pattern.fill(rows, slots, residual, covariances, self.values)
+        rhs = np.zeros(layout.size)
+        assembly.rhs_sums(rows, slots, residual, self.incidence.y, self.pattern.dropped, rhs)
+        return MixedModelEquations(self.pattern.matrix(self.values), rhs, layout)
 
 
 def covariance_of(layout: EquationLayout, k: int, variances: VarianceComponents) -> NDArray[np.float64]:

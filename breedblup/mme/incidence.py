@@ -13,6 +13,9 @@ from breedblup.kernels.assembly import Rows, Slots
 from breedblup.mme.layout import EquationLayout
 from breedblup.variances import VarianceComponents
 
+KEYS_LIMIT = 2**61
+"""Numbers of patterns are made small again before they pass what an int64 holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incidence:
@@ -51,10 +54,7 @@ def build_incidence(design: Design, layout: EquationLayout) -> Incidence:
     """The incidence of a design in the order of a layout."""
     n, traits = design.y.shape
     observed = design.observed
-    keys = observed @ (1 << np.arange(traits, dtype=np.int64))
-    if design.residual_codes is not None:
-        keys = keys + design.residual_codes.astype(np.int64) * (1 << traits)
-    _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
+    first, pattern = _patterns(observed, design.residual_codes)
     classes = (
         () if design.residual_levels is None or design.residual_codes is None
         else tuple(design.residual_levels.gather(design.residual_codes[first]).to_list())
@@ -62,6 +62,19 @@ def build_incidence(design: Design, layout: EquationLayout) -> Incidence:
     roots = np.ones((n, traits)) if design.weights is None else np.sqrt(design.weights)
     rows = _rows(design.terms, n, roots, pattern.astype(np.int32), observed[first])
     return Incidence(rows, build_slots(layout, traits), _link_numbers(layout), classes, design.y)
+
+
+def _patterns(
+    observed: NDArray[np.bool_], classes: NDArray[np.int32] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First record of each combination of observed traits and residual class, and the combination of each record."""
+    keys = np.zeros(len(observed), dtype=np.int64) if classes is None else classes.astype(np.int64)
+    for t in range(observed.shape[1]):
+        keys = 2 * keys + observed[:, t]
+        if keys.max(initial=0) >= KEYS_LIMIT:
+            keys = np.unique(keys, return_inverse=True)[1]
+    _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
+    return first, pattern
 
 
 def _rows(
@@ -115,7 +128,7 @@ def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, fl
                 if loading is None:
                     yield entry.trait, link, start + entry.coordinate, width, column, entry.scale
                     continue
-                for q in np.flatnonzero(loading[entry.coordinate]).tolist():
+                for q in range(width):  # zeros of Λ too: other variances of the same rank have the same slots
                     scale = entry.scale * float(loading[entry.coordinate, q])
                     yield entry.trait, link, start + q, width, column, scale
             link += 1

@@ -12,6 +12,9 @@ from breedblup.design import DesignTerm
 from breedblup.errors import ModelError
 from breedblup.variances import VarianceComponents
 
+NEARLY_SINGULAR = 1e-3
+"""Smallest root of an eigenvalue of G₀, on the scale of correlations and relative to the largest, of which G₀⁻¹ is formed."""
+
 
 @dataclass(frozen=True, slots=True)
 class EquationLayout:
@@ -19,14 +22,14 @@ class EquationLayout:
 
     Equations stand by terms, fixed before random, in the order of the model; within a term by levels, and the effects and
     traits of one level are neighbours, so that blocks are small and dense. A random term whose covariance matrix G₀ has rank r
-    below its order is fitted as u = (Λ ⊗ I)v, G₀ = ΛΛ', with r equations a level: those of v.
+    below its order, or nearly so, is fitted as u = (Λ ⊗ I)v, G₀ = ΛΛ', with r equations a level: those of v.
 
     Attributes
     ----------
     starts
         First equation of each term, and the end of the last.
     loadings
-        Λ (order × r) of each term of lower rank, None for all others.
+        Λ (order × r) of each term that is fitted so, None for all others.
     """
 
     terms: tuple[DesignTerm, ...]
@@ -36,7 +39,10 @@ class EquationLayout:
     @classmethod
     def of(cls, terms: Sequence[DesignTerm], variances: VarianceComponents | None = None) -> EquationLayout:
         """The layout of some terms; without variances every covariance matrix is taken to have full rank."""
-        loadings = tuple(_loading(term, variances) for term in terms)
+        return cls._with(tuple(terms), tuple(_loading(term, variances) for term in terms))
+
+    @classmethod
+    def _with(cls, terms: tuple[DesignTerm, ...], loadings: tuple[NDArray[np.float64] | None, ...]) -> EquationLayout:
         widths = [
             len(term.coordinates) if loading is None else loading.shape[1]
             for term, loading in zip(terms, loadings, strict=True)
@@ -44,7 +50,26 @@ class EquationLayout:
         sizes = [len(term.levels) * width for term, width in zip(terms, widths, strict=True)]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         starts.flags.writeable = False
-        return cls(tuple(terms), starts, loadings)
+        return cls(terms, starts, loadings)
+
+    def refreshed(self, variances: VarianceComponents) -> EquationLayout:
+        """The same equations for other variances: those of v stay those of v.
+
+        Raises
+        ------
+        ModelError
+            If the rank of a covariance matrix is another one, so that there would be other equations.
+        """
+        loadings: list[NDArray[np.float64] | None] = []
+        for k, (term, loading) in enumerate(zip(self.terms, self.loadings, strict=True)):
+            root = None if term.kind == "fixed" else variances.root(term.name)
+            if root is not None and root.shape[1] != self.width(k):
+                raise ModelError(
+                    f"the covariance matrix of {term.name!r} has rank {root.shape[1]} now, and {self.width(k)} when the "
+                    "equations were laid out -> prepare them anew"
+                )
+            loadings.append(None if loading is None else root)
+        return self._with(self.terms, tuple(loadings))
 
     @property
     def size(self) -> int:
@@ -114,4 +139,7 @@ def _loading(term: DesignTerm, variances: VarianceComponents | None) -> NDArray[
     if variances is None or term.kind == "fixed":
         return None
     root = variances.root(term.name)
-    return root if root.shape[1] < root.shape[0] else None
+    if root.shape[1] < root.shape[0]:
+        return root
+    singular_values = np.linalg.svd(root / np.sqrt((root**2).sum(axis=1, keepdims=True)), compute_uv=False)
+    return root if singular_values[-1] < NEARLY_SINGULAR * singular_values[0] else None

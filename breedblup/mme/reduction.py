@@ -247,30 +247,6 @@ def analyse_reduction(lhs: csr_array, starts: NDArray[np.integer], width: int) -
     return Reduction(first, width, kept, place, pointer, listed, reduced_pointer, pattern)
 
 
-def reduce_equations(
-    lhs: csr_array, rhs: NDArray[np.float64], starts: NDArray[np.integer], width: int
-) -> ReducedEquations:
-    """Eliminate blocks of equations that are not coupled with each other.
-
-    Parameters
-    ----------
-    lhs
-        Symmetric positive definite, both triangles, columns sorted.
-    rhs
-        Right-hand side.
-    starts
-        First equation of each block (`eliminable`).
-    width
-        Equations of a block.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        Naming the equation, if a block is not positive definite.
-    """
-    return analyse_reduction(lhs, starts, width).reduce(lhs, rhs)
-
-
 def _checked_blocks(lhs: csr_array, starts: NDArray[np.integer], width: int) -> NDArray[np.int64]:
     """First equations as a new int64 array, all blocks within the equations."""
     first: NDArray[np.int64] = np.array(starts, dtype=np.int64)

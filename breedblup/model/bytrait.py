@@ -134,8 +134,8 @@ def _joined_random(
     for trait, term in drafts:
         if term.correlated != correlated:
             raise ModelError(
-                f"the random term {term.key!r} has '{'|' if correlated else '||'}' for {drafts[0][0]!r} and "
-                f"'{'||' if correlated else '|'}' for {trait!r}; write the same bar in each formula"
+                f"the random term {drafts[0][1].key!r} of {drafts[0][0]!r} has '{'|' if correlated else '||'}' and "
+                f"{term.key!r} of {trait!r} '{'||' if correlated else '|'}'; write the same bar in each formula"
             )
         for effect in term.effects:
             group = spelled[group_key(effect.group)]

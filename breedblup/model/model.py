@@ -11,7 +11,7 @@ from breedblup.model.bytrait import check_written, joined_terms, terms_of
 from breedblup.model.checks import checked_names, checked_terms
 from breedblup.model.fixed import ByType, Covariate, Fixed, FixedPart
 from breedblup.model.overview import model_table
-from breedblup.model.plain import parts_from_plain, plain_from_parts
+from breedblup.model.plain import parts_from_plain, plain_from_parts, toml_text
 from breedblup.model.random import Coordinate, Random, coordinates_of
 from breedblup.model.residual import Parts, Residual
 from breedblup.model.rules import check_terms, check_traits, settled_residual
@@ -133,6 +133,10 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         """Lists, tables, text and numbers as TOML has them; what equals its default is left out."""
         return plain_from_parts(self._parts)
+
+    def to_toml(self) -> str:
+        """The [model] section of `evaluation.toml` in full; what equals its default is left out."""
+        return toml_text(self.to_dict())
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Model:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +35,31 @@ def parts_from_plain(plain: object) -> Parts:
     residual = checked_table(table.get("residual", {}), ("weights", "classes"), (), "residual")
     fixed = tuple(_fixed_term(entry) for entry in checked_list(table["fixed"], "fixed"))
     return table["traits"], fixed, random, Residual(**residual)
+
+
+def toml_text(plain: Mapping[str, Any]) -> str:
+    """A [model] section: a key a line, a list of tables with a table a line."""
+    lines = ["[model]"]
+    for key, value in plain.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{key} = [", *(f"    {_toml_value(entry)}," for entry in value), "]"]
+        else:
+            lines.append(f"{key} = {_toml_value(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """Text, a number, a list or a table as TOML writes it in one line; its text is escaped as that of JSON."""
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(key)} = {_toml_value(entry)}" for key, entry in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(entry) for entry in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml_value(key)
 
 
 def _plain_fixed(term: FixedPart) -> dict[str, Any]:

@@ -17,7 +17,13 @@ from scipy.sparse.csgraph import connected_components
 
 from breedblup.errors import ModelError, NotPositiveDefinite, ResourceError, name_some
 from breedblup.pedigree import Pedigree
-from breedblup.relationship.inverse import DENSE_LIMIT, MatrixOperator, RelationshipInverse, invert_dense
+from breedblup.relationship.inverse import (
+    DENSE_LIMIT,
+    MatrixOperator,
+    RelationshipInverse,
+    invert_dense,
+    refuse_no_pedigree,
+)
 from breedblup.relationship.numerator import a_inverse, csr_from
 
 PAIRS_LIMIT = 50_000
@@ -87,6 +93,7 @@ def dominance_inverse(pedigree: Pedigree, ids: pl.Series | Sequence[str] | None 
     NotPositiveDefinite
         If D is not: full sibs of inbred parents can be related by 1 or more in this formula.
     """
+    refuse_no_pedigree(pedigree, "dominance_inverse")
     order = pedigree.user_order if ids is None else pedigree.known_positions_of(ids)
     names = pedigree.ids.gather(order).rename("id")
     repeated = names.filter(names.is_duplicated()).unique(maintain_order=True)

@@ -206,6 +206,12 @@ def invert_dense(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], floa
     return 0.5 * (inverse + inverse.T), 2.0 * float(np.log(pivots).sum())
 
 
+def refuse_no_pedigree(value: object, function: str) -> None:
+    """What is given in the place of a pedigree."""
+    if not isinstance(value, Pedigree):
+        raise ModelError(f"{function} takes a Pedigree, found a {type(value).__name__} -> read it with read_pedigree")
+
+
 def _check_matrix(matrix: scipy.sparse.csr_array, names: pl.Series) -> None:
     """Size, ids, finite, symmetric."""
     rows, columns = matrix.shape

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from breedblup.errors import PedigreeError, name_some
 from breedblup.kernels import maternal_grandsire as kernels
 from breedblup.pedigree import Pedigree
-from breedblup.relationship.inverse import RelationshipInverse
+from breedblup.relationship.inverse import RelationshipInverse, refuse_no_pedigree
 
 FEMALE = 2
 
@@ -89,6 +89,7 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
     PedigreeError
         If an animal in the place of a maternal grandsire is recorded as female.
     """
+    refuse_no_pedigree(pedigree, "sire_mgs_inverse")
     _refuse_females(pedigree)
     sire, grandsire = pedigree.sire, pedigree.dam
     n = len(pedigree)
@@ -102,7 +103,8 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
     variance.flags.writeable = False
     operator = MaternalGrandsireOperator(sire, grandsire, variance)
     made = (
-        f"relationships by sires and maternal grandsires from pedigree {pedigree.name}, maternal granddams unrelated",
+        f"relationships of sires and maternal grandsires, the latter from the dam column of pedigree {pedigree.name}",
+        "maternal granddams unrelated",
         "inbreeding considered" if inbreeding else "inbreeding ignored",
     )
     return RelationshipInverse(

@@ -40,10 +40,20 @@ def covariance(value: ArrayLike, what: str) -> FloatMatrix:
     if smallest < -_TOLERANCE:
         raise ModelError(
             f"the matrix of {what} is not positive semi-definite: its smallest eigenvalue is "
-            f"{np.linalg.eigvalsh(matrix)[0]:.6g} ({smallest:.4g} on the scale of correlations)"
+            f"{np.linalg.eigvalsh(matrix)[0]:.6g} ({smallest:.4g} on the scale of correlations){_impossible(matrix)}"
         )
     matrix.flags.writeable = False
     return matrix
+
+
+def _impossible(matrix: FloatMatrix) -> str:
+    """The largest correlation, where it is beyond 1."""
+    scale = np.sqrt(np.where(matrix.diagonal() > 0, matrix.diagonal(), np.inf))
+    correlations = matrix / np.outer(scale, scale)
+    i, j = divmod(int(np.argmax(np.tril(np.abs(correlations), -1))), len(matrix))
+    if abs(correlations[i, j]) <= 1.0:
+        return ""
+    return f"; row {i + 1}, column {j + 1} is {matrix[i, j]:g}, a correlation of {correlations[i, j]:.4g}"
 
 
 def residual_covariance(value: ArrayLike, name: str = "the residual") -> FloatMatrix:
