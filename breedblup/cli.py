@@ -81,8 +81,8 @@ def options(
 def check(file: ConfigurationFile) -> None:
     """Read and check everything, and print the plan.
 
-    The table shows terms, levels, equations, columns set to zero, non-zeros, memory, the method and why. Nothing is
-    solved or written.
+    The tables show terms, levels, equations, columns set to zero, non-zeros, memory, the method and why, and the variances
+    by row with their sum beside the variance of each trait. Nothing is solved or written.
     """
     with exit_codes():
         print("\n".join(describe_prepared(check_evaluation(read_config(file)))), flush=True)

@@ -95,7 +95,7 @@ def test_check_prints_a_table_and_writes_nothing(folder):
     assert rows["herd"] == ["fixed", "2", "2", "1"]
     assert rows["animal"] == ["random", "5", "5", "0"]
     assert rows["ide(animal)"] == ["random", "3", "3", "0"]
-    facts = {line.split()[0]: line for line in lines[6:] if not line.startswith(" ")}
+    facts = {line.split()[0]: line for line in lines[6:] if line and not line.startswith(" ")}
     assert "5 read, 4 used, 1 without milk, 0 without an effect" in facts["records"]
     assert facts["equations"].split()[1] == "11"
     assert facts["method"].endswith("cholesky, with exact PEV")
@@ -326,6 +326,57 @@ def test_check_tells_values_patterns_and_effects_of_several_traits(several):
     ]
 
 
+def blocks(stdout):
+    """What `check` prints: terms, facts, variances, sums; blanks between columns made one."""
+    return [[" ".join(line.split()) for line in block.splitlines()] for block in stdout.split("\n\n")]
+
+
+def test_check_shows_the_variances(folder, several):
+    path = write(several, MATERNAL)
+    _, _, variances, sums = blocks(breedblup("check", path).stdout)
+    assert variances == [
+        "variances row",
+        "animal + dam direct wwt 20 15 -2", "direct ywt 15 40 0", "maternal wwt -2 0 8",
+        "ide(dam) direct wwt 5",
+        "residual m wwt 40 11", "ywt 11 60",
+        "residual f wwt 30 8", "ywt 8 50",
+    ]  # fmt: skip
+    found = pl.read_csv(several / "records.csv").select(pl.col("wwt", "ywt").var()).row(0)
+    of_wwt, of_ywt = 20 + 8 + 5 + (2 * 40 + 3 * 30) / 5, 40 + (3 * 60 + 2 * 50) / 5
+    assert sums == [
+        "trait sum of variances variance of the records",
+        f"wwt {of_wwt:g} {found[0]:.7g}",
+        f"ywt {of_ywt:g} {found[1]:.7g}",
+    ]
+
+
+def test_the_sum_of_variances_of_a_regression_and_of_weighted_records(several):
+    text = REGRESSION.replace("leg(t, 1, range=(5, 305))", "1 + t").partition("[[curves]]")[0]
+    write(several, text.replace("[variances]", 'weights = "t"\n[variances]'))
+    printed = breedblup("check", several / "evaluation.toml").stdout
+    t = pl.read_csv(several / "records.csv").filter(pl.col("wwt").is_not_null())["t"].to_numpy()
+    _, facts, variances, sums = blocks(printed)
+    assert "weights t of wwt; residual variance divided by the weight" in facts
+    assert variances[1:] == ["animal intercept wwt 20 2", "t wwt 2 5", "residual wwt 40"]
+    assert float(sums[1].split()[1]) == pytest.approx((20 + 4 * t + 5 * t**2 + 40 / t).mean(), rel=1e-6)
+
+
+def test_check_names_the_weights_of_each_trait(several):
+    text = MATERNAL.replace("residual_classes", 'weights = { ywt = "t" }\nresidual_classes')
+    assert (
+        "weights t of ywt; residual variance divided by the weight"
+        in blocks(breedblup("check", write(several, text)).stdout)[1]
+    )
+    assert not any(
+        line.startswith("weights") for line in blocks(breedblup("check", write(several, MATERNAL)).stdout)[1]
+    )
+
+
+def test_a_single_record_has_no_variance_to_compare_with(folder):
+    (folder / "records.csv").write_text(RECORDS.splitlines()[0] + "\n003,h1,20.5,1\n", encoding="utf-8")
+    assert breedblup("check", folder / "evaluation.toml").stdout.splitlines()[-1].split() == ["milk", "60"]
+
+
 REGRESSION = """
 [pedigree]
 file = "pedigree.csv"
@@ -437,6 +488,43 @@ def test_sires_and_maternal_grandsires_of_a_full_pedigree(several, inbreeding):
     assert set(expected.ebv["id"]) == {"s1", "s2"}
 
 
+SEXED = (
+    "animal,sire,dam,sex\ns1,,,M\ns2,s1,,M\nd1,,,\nd2,s1,,\nc1,s2,d1,F\nc2,s1,d2,M\nc3,s2,d2,F\nc4,s2,d1,M\nd3,s2,d1,\n"
+)
+
+
+def test_females_among_sires_are_refused(several):
+    (several / "pedigree.csv").write_text(SEXED, encoding="utf-8")
+    path = write(several, SIRES.replace("sire =", "animal =").replace("| sire", "| animal"))
+    result = breedblup("check", path)
+    assert (result.exit_code, result.stdout) == (20, "")
+    assert result.stderr.splitlines()[-1] == (
+        "error: evaluation.toml: [relationships] animal = \"sire_mgs\" relates sires, but 'animal' of records.csv names 2 that "
+        "pedigree.csv has as females or dams: 'c1', 'c3'; write animal = \"pedigree\""
+    )
+    write(
+        several, SIRES.replace("(1 | sire)", "(1 | sire + dam)").replace("sire = 5", '"sire + dam" = [[5, 0], [0, 5]]')
+    )
+    assert (
+        "names 2 that pedigree.csv has as females or dams: 'd1', 'd2'; write sire =" in breedblup("check", path).stderr
+    )
+    write(several, SIRES)
+    assert breedblup("check", path).exit_code == 0
+
+
+def test_females_in_a_pedigree_of_sires_are_refused(several):
+    (several / "pedigree.csv").write_text("sire,of_sire,mgs,sex\ns0,,,M\ns1,s0,,M\ns2,s1,s0,F\n", encoding="utf-8")
+    declared = '"pedigree.csv"\nid = "sire"\nsire = "of_sire"\nmaternal_grandsire = "mgs"'
+    path = write(several, SIRES.replace('"pedigree.csv"', declared))
+    assert (
+        breedblup("check", path)
+        .stderr.splitlines()[-1]
+        .endswith(
+            "names 1 that pedigree.csv has as females: 's2'; write sire = \"pedigree\", with the dam in [pedigree]"
+        )
+    )
+
+
 def test_a_trait_without_records_and_animals_without_a_pedigree(several):
     records = SEVERAL_RECORDS.replace("310.5", "").replace("330", "").replace(",300\n", ",\n").replace("290", "")
     (several / "records.csv").write_text(records.replace("320", "NA"), encoding="utf-8")
@@ -491,7 +579,7 @@ FAULTS = [
     (MATERNAL, "[[20, 15, -2], [15, 40, 0], [-2, 0, 8]]", "[[20, 15], [15, 40]]", "evaluation.toml: [variances] the matrix of "
      "'animal + dam' is 2 x 2; the model needs 3 x 3, in this order: direct wwt, direct ywt, maternal wwt"),
     (MATERNAL, "f = [[30, 8], [8, 50]]", "x = [[30, 8], [8, 50]]",
-     "no residual variance is given for 'f' of the records (given: 'm', 'x') ->"),
+     "no residual variance is given for 'f', which the records have (given: 'm', 'x') ->"),
     (MATERNAL, "maternal = 1", "maternl = 1", "evaluation.toml: [[combinations]] 1: 'total': 'animal + dam' has no effect "
      "'maternl'; did you mean 'maternal'?"),
     (MATERNAL, 'name = "index"', 'name = "direct"\nterm = "animal"', "evaluation.toml: [[combinations]] 2: no random term 'animal'"),
@@ -499,6 +587,7 @@ FAULTS = [
     (REGRESSION, "points = [60, 305]", "points = [60, 306]", "evaluation.toml: [[curves]] 1: 'at 306' of 'animal': "),
     (REGRESSION, "difference = { later = 280, earlier = 60 }", "points = [60]",
      "evaluation.toml: [[curves]] 3: 'animal' already has an effect 'at 60' of 'wwt'"),
+    (REGRESSION, "difference = { later = 280, earlier = 60 }", "sum = { first = 5, last = 305 }", "leave one out"),
     (REGRESSION, "t, 1", "tt, 1", "records.csv has no column 'tt'"),
     (REGRESSION, "| animal)", "| dam)", "evaluation.toml: [relationships] a relationship is given for 'animal', but no "),
     (BUILT, "D =", "E =", "evaluation.toml: [relationships] vm(animal, D) needs the relationship 'D', and none of that name"),

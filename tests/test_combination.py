@@ -273,11 +273,11 @@ def test_base_of_terms_that_share_a_relationship() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Combination("total", {"direct": 1, "mternal": 1}), r"'total': 'animal \+ dam' has no effect 'mternal'; did you mean 'maternal'\?; it has 'direct', 'maternal'"),
-        (Combination("total", {"direct": 1}, trait="x"), r"'total': 'animal \+ dam' has no trait 'x'; it has 'y', 'z'"),
+        (Combination("total", {"direct": 1, "mternal": 1}), r"'total': 'animal \+ dam' has no effect 'mternal'; did you mean 'maternal'\? \(it has 'direct', 'maternal'\)"),
+        (Combination("total", {"direct": 1}, trait="x"), r"'total': 'animal \+ dam' has no trait 'x' \(it has 'y', 'z'\)"),
         (Combination("index", {"direct": {"y": 1, "milk": 1}}), r"'index': 'animal \+ dam' has no trait 'milk'"),
         (Combination("direct", {"direct": 1}), r"'animal \+ dam' already has an effect 'direct' of 'y' -> choose another name"),
-        (Combination("total", {"direct": 1}, term="animal"), r"no random term 'animal'; did you mean 'animal \+ dam'\?; name one of 'animal \+ dam'"),
+        (Combination("total", {"direct": 1}, term="animal"), r"no random term 'animal'; did you mean 'animal \+ dam'\? \(name one of 'animal \+ dam'\)"),
         (AtPoints([60]), r"no effect of 'animal \+ dam' that is asked for depends on a covariate, so there is no curve -> name a term"),
         ("total", "a combination is a str; give Combination, AtPoints, SumOverRange or Difference"),
     ],
@@ -299,8 +299,8 @@ def test_a_name_is_used_once() -> None:
         (AtPoints((60, 400)), r"'at 400' of 'animal \+ dam': 400 lies outside the limits \(5, 305\) of a legendre basis of degree 2"),
         (SumOverRange(1, 305), r"'sum 1 to 305' of 'animal \+ dam': 1 lies outside the limits"),
         (Difference(310, 60), r"'310 less 60' of 'animal \+ dam': 310 lies outside"),
-        (AtPoints([60], group="paternal"), r"'animal \+ dam' has no group of levels 'paternal'; did you mean 'maternal'\?; it has 'direct', 'maternal'"),
-        (AtPoints([60], trait="x"), r"'animal \+ dam' has no trait 'x'; it has 'y'"),
+        (AtPoints([60], group="paternal"), r"'animal \+ dam' has no group of levels 'paternal'; did you mean 'maternal'\? \(it has 'direct', 'maternal'\)"),
+        (AtPoints([60], trait="x"), r"'animal \+ dam' has no trait 'x' \(it has 'y'\)"),
     ],
 )  # fmt: skip
 def test_curves_refused(spec: Any, message: str) -> None:
@@ -327,7 +327,7 @@ def test_terms_are_named_where_it_is_not_clear() -> None:
         combine(two, AtPoints([60], term=key))
     with pytest.raises(
         ModelError,
-        match="'0 .* animal' has no group of levels 'direct'; it has one, without a name; leave the group out",
+        match=r"'0 .* animal' has no group of levels 'direct' \(it has one, without a name; leave the group out\)",
     ):
         combine(two, AtPoints([60], term=key, group="direct"))
     none = evaluate(
@@ -383,3 +383,18 @@ def test_a_given_relationship_has_combinations_without_parents() -> None:
     found = rows(combine(before, Combination("total", {"direct": 1, "maternal": 1})), "total")
     assert found["parent_average"].null_count() == len(IDS)
     assert found["reliability"].null_count() == 0
+
+
+def test_a_name_is_taken_by_an_earlier_combination_too() -> None:
+    evaluation = combine(maternal(), Combination("total", {"direct": 1, "maternal": 1}))
+    with pytest.raises(
+        ModelError, match="already has an effect 'total' of 'y' -> choose another name, or leave one out"
+    ):
+        combine(evaluation, Combination("total", {"direct": 0.5, "maternal": 1}))
+
+
+def test_a_sum_of_too_many_points() -> None:
+    with pytest.raises(
+        ModelError, match=r"in steps of 1e-07 adds up 3e\+09 points; at most 100,000 -> take longer steps"
+    ):
+        SumOverRange(5, 305, step=1e-7)

@@ -248,18 +248,21 @@ def test_relationships_of_the_pedigree(tmp_path):
     }
     refused(
         tmp_path, RELATED + BUILT.replace("D =", "E ="),
-        r"\[relationships\] vm\(animal, D\) needs the relationship 'D', and none of that name is given",
+        r"^evaluation\.toml: \[relationships\] vm\(animal, D\) needs the relationship 'D', and none of that name is given; "
+        r'write D = "dominance" for that of the pedigree, or D = \{ file = "k\.csv", kind = "relationship" \} for a matrix$',
     )  # fmt: skip
-    refused(
-        tmp_path, RELATED, r"\[relationships\] vm\(animal, D\) needs the relationship 'D', and none of that name is"
-    )
+    needs = r"^evaluation\.toml: \[relationships\] vm\(animal, D\) needs the relationship 'D', and none .* D = \"dominance\" for"
+    refused(tmp_path, RELATED, needs)
+    alone = RELATED.replace("(1 | animal) + ", "").replace(" + (1 | sire)", "")
+    refused(tmp_path, alone, needs)
     refused(
         tmp_path, RELATED + BUILT.replace("sire =", "sier ="),
-        r"\[relationships\] a relationship is given for 'sier', but no random term .*did you mean 'sire'\?$",
+        r"\[relationships\] a relationship is given for 'sier', but no random term \(1 \| sier\) is .*; did you mean 'sire'\?$",
     )  # fmt: skip
     refused(
         tmp_path, RELATED + '[relationships]\nD = "dominance"\n',
-        r"the random term 'animal' has no relationship; give \[pedigree\], or a matrix in \[relationships\]$",
+        r"^evaluation\.toml: the random term 'animal' has no relationship; add animal = \"pedigree\" to \[relationships\], which "
+        r"has to list it too where it is given$",
     )  # fmt: skip
     alone = RELATED.replace('[pedigree]\nfile = "p.csv"\n', "") + '[relationships]\nsire = "sire_mgs"\n'
     refused(
@@ -407,7 +410,13 @@ REPLACED = [
     ("residual = 40", "residual = { h1 = 40 }", r"\[variances\] residual variances are given for the classes 'h1'; the model"),
     ("residual = 40", "residual = {}", r"\[variances\] the residual variances of classes are empty; give one for each class"),
     ('formula = "milk', 'formula = 3 # "', r"\[model\] formula has to be text in quotes, or a list of texts, one for each tr"),
-    ("(1 | animal)", "(1 | animal", r"^evaluation\.toml: \[model\] formula: "),
+    ("(1 | animal)", "(1 | animal", r"^evaluation\.toml: \[model\] formula, column 26: expected '\)' to close the '\(' "),
+    ('"milk ~ herd + (1 | animal)"', '["fat ~ 1", "milk ~ herd + (1 | animal"]',
+     r"^evaluation\.toml: \[model\] formula 2, column 26: expected '\)'"),
+    ('"milk ~ herd + (1 | animal)"', '["fat ~ herd", "milk ~ herd:leg(dim, 2):factor(herd)"]', r"^evaluation\.toml: \[model\] formula 2"),
+    ('"milk ~ herd + (1 | animal)"', '["milk ~ 1", "milk ~ herd + (1 | animal)"]',
+     r"^evaluation\.toml: \[model\] formula: the formulas 1 and 2 both have the response 'milk'"),
+    ("herd + (1", "milk + (1", r"^evaluation\.toml: \[model\] formula: "),
     ("animal = 20.0", "animal = -20.0", r"^evaluation\.toml: \[variances\] .*-20"),
     ("animal = 20.0", 'animal = "20"', r"\[variances\] 'animal' has to be a number, or a matrix as a list of rows of "),
     ("animal = 20.0", "animal = true", r"\[variances\] 'animal' has to be a number"),
@@ -418,7 +427,11 @@ REPLACED = [
     ("animal = 20.0", "ide(animal) = 20.0", r"^evaluation\.toml: this is not TOML: .*line 12.*; text belongs in q"),
     ("| animal", "| cow", r"no random term is called 'animal', so \[relationships\] has to say whose pedigree this is, "
      r"such as cow = \"pedigree\" \(random terms: 'cow'\)$"),
-    ("| animal", "| ide(animal)", r"such as animal = \"pedigree\" \(random terms: none\)$"),
+    ("| animal", "| ide(animal)", r"there is none that takes a relationship \(random terms: 'ide\(animal\)'\); leave \[ped"),
+    ("| animal", "| animal:dam", r"^evaluation\.toml: \[pedigree\] is given for the random terms of the model, and there is none "
+     r"that takes a relationship \(random terms: 'animal:dam'\); leave \[pedigree\] out, or write the random term of the "
+     r"animals as \(1 \| animal\)$"),
+    (" + (1 | animal)", "", r"\[pedigree\] is given for the random terms of the model, and there is none; leave \[pedigree\] out"),
     ('[pedigree]\nfile = "p.csv"\n', '[relationships]\nanimal = "pedigree"\n',
      r"\[relationships\] names the pedigree, but section \[pedigree\] is missing$"),
 ]  # fmt: skip
@@ -440,6 +453,9 @@ ADDED = [
      r"\[relationships\.animal\] kind can be 'pedigree', 'dominance', 'sire_mgs', 'relationship' or 'inverse', found "
      r"text 'pedigre'; did you"),
     ('[relationships]\nanimal = 5', r"\[relationships\] animal has to be a section, found the whole number 5$"),
+    ('[relationships]\nanimla = "pedigree"', r"^evaluation\.toml: \[relationships\] a relationship is given for 'animla', but no "
+     r"random term \(1 \| animla\) is in the model; did you mean 'animal'\?$"),
+    ('[relationships]\nanimla = { file = "k.csv", kind = "inverse" }', r"given for 'animla', .* did you mean 'animal'\?$"),
     ('[relationships]\nanimal = { file = "k.csv" }', r"\[relationships\.animal\] kind is missing"),
     ('[relationships]\nanimal = { fiel = "k.csv", kind = "inverse" }',
      r"\[relationships\.animal\] unknown key 'fiel'; did you mean 'file'\?"),
@@ -488,6 +504,34 @@ def test_refused_in_plain_words(tmp_path, old, new, message):
 @pytest.mark.parametrize(("added", "message"), ADDED)
 def test_added_sections_are_refused_in_plain_words(tmp_path, added, message):
     refused(tmp_path, SMALL + added, message)
+
+
+NOT_TOML = [
+    ("milk = 1\nmilk = 2\n", r"\(at line 2, .*; this key or section is given before; leave one of the two out\n    milk = 2$"),
+    ("[solve]\na = 1\n[solve]\n", r"line 3.*; this key or section is given before; leave one"),
+    ("a = { b = 1, b = 2 }\n", r"this key or section is given before; leave one"),
+    ("[variances]\nanimal = 20,5\n", r"line 2.*; numbers have a decimal point, such as 20\.5\n    animal = 20,5$"),
+    ("animal,sire,dam\n1,2,3\n", r"^evaluation\.toml: this is no configuration: it begins with 'animal,sire,dam', and not with a "
+     r"section such as \[records\]; give the path of evaluation\.toml$"),
+    ('# mine\n{"records": 1}\n', r"this is no configuration: it begins with '\{\"records\": 1\}', and not"),
+    ("formula = milk ~ herd\n", r"line 1.*; text belongs in quotes, and so do names with .*\n    formula = milk ~ herd$"),
+    ("file = 2026.csv\n", r"; text belongs in quotes"),
+    ("[variances]\nide(animal) = 12.0\n", r"; text belongs in quotes, and so do names .*\n    ide\(animal\) = 12\.0$"),
+    ("[records]\nfile r.csv\n", r"; write a section as \[records\], and all else as name = value\n    file r\.csv$"),
+    ('file = "C:\\data\\x"\n', r"; write / in names of files, or put them between single quotes"),
+    ("file = “r.csv”\n", r'; put text between straight quotes, "…"'),
+    ("reduce = True\n", r"; write true and false in small letters"),
+    ("animal =\n", r"; write a value behind the ="),
+    ('file = "r.csv\n', r"; close the quotes on the line on which they open"),
+    ("animal = [[20, 5 1]]\n", r"; close the bracket; commas stand between the items of a list or table"),
+    ("[records\nx = 1\n", r"; close the bracket"),
+    ("animal = [1, 2", r"this is not TOML: .*; close the bracket; .* list or table$"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "message"), NOT_TOML)
+def test_advice_on_a_file_that_is_not_toml(tmp_path, text, message):
+    refused(tmp_path, text, message)
 
 
 def test_files_that_cannot_be_read(tmp_path):

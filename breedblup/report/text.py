@@ -10,14 +10,16 @@ from rich.cells import cell_len
 from breedblup.analysis import Prepared
 from breedblup.design import Design
 from breedblup.errors import counted
+from breedblup.model import Model
 from breedblup.plan import gib
+from breedblup.variances import VarianceComponents
 
 HEADER = ("term", "kind", "levels", "equations", "set to zero", "relationship")
 NUMERIC = (False, False, True, True, True, False)
 
 
 def describe_prepared(prepared: Prepared) -> list[str]:
-    """Model, records, terms, equations, memory and method, a line each."""
+    """Terms as a table; model, records, equations, memory and method, a line each; the variances."""
     plan = prepared.plan
     factor = "not ordered" if plan.factor_nonzeros is None else f"{plan.factor_nonzeros:,}"
     flops = "" if plan.factor_flops is None else f" ({plan.factor_flops:.2g} operations)"
@@ -26,6 +28,7 @@ def describe_prepared(prepared: Prepared) -> list[str]:
     facts = [
         *(("" if k else "model", formula) for k, formula in enumerate(prepared.model.formulas)),
         *_records(prepared.design),
+        *_weights(prepared.model),
         *_effects(prepared),
         ("equations", f"{plan.equations:,}{eliminated}"),
         ("non-zeros", f"{plan.nonzeros:,} of the equations"),
@@ -36,7 +39,13 @@ def describe_prepared(prepared: Prepared) -> list[str]:
     ]  # fmt: skip
     notes = [note for note in prepared.notes if note not in plan.reasons]
     facts += [("" if k else "note", note) for k, note in enumerate(notes)]
-    return [*aligned([HEADER, *_terms(prepared)], NUMERIC), "", *aligned(facts, (False, False))]
+    blocks = (
+        aligned([HEADER, *_terms(prepared)], NUMERIC),
+        aligned(facts, (False, False)),
+        _variances(prepared),
+        _sums(prepared),
+    )
+    return [line for k, block in enumerate(blocks) for line in (["", *block] if k else block)]
 
 
 def _records(design: Design) -> list[tuple[str, str]]:
@@ -53,6 +62,13 @@ def _records(design: Design) -> list[tuple[str, str]]:
         facts.append(("values", ", ".join(f"{trait} {number:,}" for trait, number in values)))
         facts.append(("", f"{counted(patterns, 'pattern')} of traits with a value"))
     return facts
+
+
+def _weights(model: Model) -> list[tuple[str, str]]:
+    """Columns that hold the weights of each trait."""
+    weighted = [(trait, model.residual.weight_of(trait)) for trait in model.traits]
+    parts = [f"{column} of {trait}" for trait, column in weighted if column is not None]
+    return [("weights", f"{', '.join(parts)}; residual variance divided by the weight")] if parts else []
 
 
 def _effects(prepared: Prepared) -> list[tuple[str, str]]:
@@ -75,6 +91,69 @@ def _terms(prepared: Prepared) -> list[tuple[str, ...]]:
         )
         rows.append((term.name, term.kind, f"{len(term.levels):,}", f"{layout.equations(k):,}", f"{zero:,}", related))
     return rows
+
+
+def _variances(prepared: Prepared) -> list[str]:
+    """Covariance matrix of each random term and of the residual, or of each of its classes, with the names of its rows."""
+    variances, design = prepared.variances, prepared.design
+    matrices = [(term.name, variances.matrix(term.name), list(map(str, term.coordinates))) for term in design.random]
+    for level in variances.residual_classes or (None,):
+        name = "residual" if level is None else f"residual {level}"
+        matrices.append((name, variances.residual_matrix(level), list(design.traits)))
+    width = max(len(matrix) for _, matrix, _ in matrices)
+    rows = [("variances", "row", *[""] * width)]
+    for name, matrix, labels in matrices:
+        for k, (label, values) in enumerate(zip(labels, matrix.tolist(), strict=True)):
+            cells = [f"{value:.7g}" for value in values]
+            rows.append(("" if k else name, label, *cells, *[""] * (width - len(cells))))
+    return aligned(rows, (False, False, *[True] * width))
+
+
+def _sums(prepared: Prepared) -> list[str]:
+    """The variance of a record of each trait by the variances given, and that of the values of the records in use."""
+    rows = [("trait", "sum of variances", "variance of the records")]
+    for t, trait in enumerate(prepared.design.traits):
+        values = prepared.design.y[prepared.design.observed[:, t], t]
+        found = f"{values.var(ddof=1):.7g}" if values.size > 1 else ""
+        rows.append((trait, f"{_expected_variance(prepared.design, prepared.variances, t):.7g}", found))
+    return aligned(rows, (False, True, True))
+
+
+def _expected_variance(design: Design, variances: VarianceComponents, trait: int) -> float:
+    """Mean over the records of a trait of the variance that their effects and residual have by the variances given.
+
+    Effects of several levels are taken as unrelated and every level as not inbred (K = I): x'G₀x of each, x what multiplies
+    the coordinates in the record. For an effect without a covariate that is its variance.
+    """
+    observed = design.observed[:, trait]
+    total = _residual_sum(design, variances, trait)
+    for term in design.random:
+        matrix = variances.matrix(term.name)
+        for link in term.links:
+            used = np.flatnonzero(observed & (link.codes >= 0))
+            entries = [entry for entry in link.entries if entry.trait == trait]
+            factors = [
+                np.full(used.size, entry.scale)
+                if term.values is None or entry.column < 0
+                else entry.scale * term.values[used, entry.column]
+                for entry in entries
+            ]
+            total += sum(
+                float(matrix[a.coordinate, b.coordinate]) * float(x @ y)
+                for a, x in zip(entries, factors, strict=True)
+                for b, y in zip(entries, factors, strict=True)
+            )
+    return total / int(np.count_nonzero(observed))
+
+
+def _residual_sum(design: Design, variances: VarianceComponents, trait: int) -> float:
+    """Sum of the residual variances of the records of a trait: each that of its class, divided by its weight."""
+    observed = design.observed[:, trait]
+    inverse = np.ones(len(observed)) if design.weights is None else 1.0 / design.weights[:, trait]
+    if design.residual_levels is None or design.residual_codes is None:
+        return float(variances.residual_matrix()[trait, trait]) * float(inverse[observed].sum())
+    of_level = [variances.residual_matrix(level)[trait, trait] for level in design.residual_levels]
+    return float(np.asarray(of_level)[design.residual_codes[observed]] @ inverse[observed])
 
 
 def aligned(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:

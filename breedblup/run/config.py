@@ -70,7 +70,6 @@ File names are relative to the folder of the TOML file. All that can be given (t
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -85,6 +84,7 @@ from breedblup.pedigree import PedigreeColumns, PedigreeRules
 from breedblup.run.fitted import combinations_of, model_of, variances_of
 from breedblup.run.schema import BaseSection, PedigreeSection, Sections, SolveSection, parse_sections
 from breedblup.run.sources import MatrixInput, Source, sources_of
+from breedblup.run.syntax import read_toml
 from breedblup.solvers.records import PcgOptions
 from breedblup.variances import VarianceComponents
 
@@ -153,7 +153,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         If the model or its variances cannot be.
     """
     place = Path(path)
-    content = _read_toml(place)
+    content = read_toml(place)
     sections = parse_sections(place.name, content)
     model = model_of(place.name, sections.model)
     relationships = sources_of(place, sections, model)
@@ -175,24 +175,6 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         format=sections.results.format,
         base=None if sections.base is None else _base(place, sections.base),
     )
-
-
-def _read_toml(place: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(place.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigurationError(f"{place}: there is no such file") from None
-    except IsADirectoryError:
-        raise ConfigurationError(f"{place}: this is a folder; name the configuration file in it") from None
-    except OSError as wrong:
-        raise ConfigurationError(f"{place}: the file cannot be read: {wrong.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{place.name}: the file is not UTF-8; save it as UTF-8 text") from None
-    except tomllib.TOMLDecodeError as wrong:
-        raise ConfigurationError(
-            f"{place.name}: this is not TOML: {wrong}; text belongs in quotes, and so do names with signs other than "
-            'letters, digits, _ and -, such as "ide(animal)" = 12.0'
-        ) from None
 
 
 def _pedigree(place: Path, section: PedigreeSection) -> PedigreeInput:

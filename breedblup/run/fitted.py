@@ -42,15 +42,29 @@ def model_of(name: str, content: Mapping[str, Any]) -> Model:
             return Model.from_dict(content)
         except ModelError as wrong:
             raise ModelError(f'{name}: [model] {wrong}; a formula is given as formula = "…"') from None
-    try:
-        Model.from_formula(content["formula"])
-    except ModelError as wrong:
-        raise ModelError(f"{name}: [model] formula: {wrong}") from None
+    _check_formulas(name, content["formula"])
     classes = content.get("residual_classes", ())
     try:
         return Model.from_formula(content["formula"], weights=content.get("weights"), residual_classes=classes)
     except ModelError as wrong:
         raise ModelError(f"{name}: [model] {wrong}") from None
+
+
+def _check_formulas(name: str, given: str | list[str]) -> None:
+    """Refuse what is wrong with a formula, with its number where there are several, or with them together."""
+    texts = [given] if isinstance(given, str) else given
+    for number, text in enumerate(texts, 1):
+        which = f"formula {number}" if len(texts) > 1 else "formula"
+        try:
+            Model.from_formula(text)
+        except ModelError as wrong:
+            said = str(wrong)
+            placed = said.replace("formula,", f"{which},", 1) if said.startswith("formula,") else f"{which}: {said}"
+            raise ModelError(f"{name}: [model] {placed}") from None
+    try:
+        Model.from_formula(given)
+    except ModelError as wrong:
+        raise ModelError(f"{name}: [model] formula: {wrong}") from None
 
 
 def _is_text(value: object, *, table: bool) -> bool:

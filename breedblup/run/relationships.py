@@ -7,12 +7,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from breedblup.analysis.founders import add_founders, ids_in, level_columns
-from breedblup.errors import NotPositiveDefinite, RecordError, name_some
+from breedblup.errors import ConfigurationError, NotPositiveDefinite, RecordError, name_some
 from breedblup.frames import Table
 from breedblup.io.matrices import read_matrix
 from breedblup.pedigree import Pedigree
+from breedblup.pedigree.reading import SEX_CODES
 from breedblup.relationship import RelationshipInverse, dominance_inverse, inverse_from, sire_mgs_inverse
 from breedblup.run.config import Configuration
 from breedblup.run.sources import FromPedigree, MatrixInput
@@ -60,6 +62,8 @@ def _related(
             pedigree = add_founders(pedigree, config.model, records, name, notes)
     of_sires = config.pedigree is not None and config.pedigree.of_sires
     derived = source.kind == "sire_mgs" and not of_sires
+    if source.kind == "sire_mgs":
+        _refuse_females(config, name, pedigree, records, derived=derived)
     known = _named(pedigree, columns, records) if source.prune or derived else pedigree.ids
     if source.kind == "dominance":
         return dominance_inverse(pedigree, known if source.prune else None)
@@ -70,12 +74,35 @@ def _related(
     return pedigree if source.kind == "pedigree" else sire_mgs_inverse(pedigree, inbreeding=config.options.inbreeding)
 
 
+def _refuse_females(config: Configuration, name: str, pedigree: Pedigree, records: Table, *, derived: bool) -> None:
+    """Refuse relationships among sires where records name females: those of that sex, or dams where there are any."""
+    columns = level_columns(config.model, name)
+    female = np.zeros(len(pedigree), dtype=np.bool_)
+    if derived:
+        female[pedigree.dam[pedigree.dam >= 0]] = True
+    if pedigree.sex is not None:
+        female |= pedigree.sex == SEX_CODES["female"]
+    wrong = pedigree.ids.filter(pl.Series(female & _is_named(pedigree, columns, records))).to_list()
+    if wrong:
+        source = "females or dams" if derived else "females"
+        raise ConfigurationError(
+            f'{config.path.name}: [relationships] {name} = "sire_mgs" relates sires, but {name_some(columns)} of '
+            f"{records.name} names {len(wrong):,} that {pedigree.name} has as {source}: {name_some(wrong)}; write "
+            f'{name} = "pedigree"' + ("" if derived else ", with the dam in [pedigree]")
+        )
+
+
+def _is_named(pedigree: Pedigree, columns: tuple[str, ...], records: Table) -> NDArray[np.bool_]:
+    """Which animals of a pedigree stand in some columns of the records."""
+    found = pedigree.positions_of(ids_in(records, columns))
+    named = np.zeros(len(pedigree), dtype=np.bool_)
+    named[found[found >= 0]] = True
+    return named
+
+
 def _named(pedigree: Pedigree, columns: tuple[str, ...], records: Table) -> pl.Series:
     """Animals of a pedigree that records name, with a trait or without, in its user's order."""
-    ids = ids_in(records, columns)
-    found = pedigree.positions_of(ids)
-    chosen = np.zeros(len(pedigree), dtype=np.bool_)
-    chosen[found[found >= 0]] = True
+    chosen = _is_named(pedigree, columns, records)
     if not chosen.any():
         raise RecordError(
             f"{records.name}: none of the ids in {name_some(columns)} is in {pedigree.name} "

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from breedblup.design.build import check_relationships
-from breedblup.errors import ConfigurationError, ModelError, name_some
-from breedblup.model import Model
+from breedblup.errors import ConfigurationError, ModelError, name_some, nearest
+from breedblup.model import Levels, Model, Random
 from breedblup.run.schema import RelationshipSection, Sections
 
 
@@ -44,15 +44,20 @@ def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, So
     """
     usable = [term.relationship_name for term in model.random if term.relationship_name is not None]
     if sections.relationships is None:
-        chosen = _default(place.name, sections, usable)
+        chosen = _default(place.name, sections, model)
     else:
         chosen = {name: _source(place, section) for name, section in sections.relationships.items()}
+        _check_spelling(place.name, chosen, usable)
         _check_pedigree(place.name, sections, chosen)
     _check_of_sires(place.name, sections, chosen)
     if "animal" in usable and "animal" not in chosen:
-        raise ConfigurationError(
-            f"{place.name}: the random term 'animal' has no relationship; give [pedigree], or a matrix in [relationships]"
+        listed = (
+            'add animal = "pedigree" to [relationships], which has to list it too where it is given'
+            if sections.pedigree is not None and sections.relationships is not None
+            else "give [pedigree], or a matrix in [relationships]"
         )
+        raise ConfigurationError(f"{place.name}: the random term 'animal' has no relationship; {listed}")
+    _check_named(place.name, chosen, model)
     named: dict[str, Any] = dict(chosen)
     try:
         check_relationships(model, named)
@@ -61,16 +66,56 @@ def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, So
     return chosen
 
 
-def _default(name: str, sections: Sections, usable: list[str]) -> dict[str, Source]:
+def _default(name: str, sections: Sections, model: Model) -> dict[str, Source]:
     """What is meant where [relationships] is left out."""
     if sections.pedigree is None:
         return {}
-    if "animal" in usable:
+    terms = [term for term in model.random if term.relationship_name is not None]
+    if any(term.relationship_name == "animal" for term in terms):
         return {"animal": FromPedigree()}
+    if not terms:
+        found = f"none that takes a relationship (random terms: {name_some(model.keys)})" if model.random else "none"
+        raise ConfigurationError(
+            f"{name}: [pedigree] is given for the random terms of the model, and there is {found}; leave [pedigree] "
+            "out, or write the random term of the animals as (1 | animal)"
+        )
+    own = [str(term.relationship_name) for term in terms if _named_by(term) is None]
+    if not own:
+        return {}
     raise ConfigurationError(
         f"{name}: no random term is called 'animal', so [relationships] has to say whose pedigree this is, "
-        f'such as {next(iter(usable), "animal")} = "pedigree" (random terms: {name_some(usable) or "none"})'
+        f'such as {own[0]} = "pedigree" (random terms: {name_some(own)})'
     )
+
+
+def _named_by(term: Random) -> str | None:
+    """Relationship that ``vm()`` names."""
+    group = term.groups[0]
+    return group.relationship if isinstance(group, Levels) else None
+
+
+def _check_named(name: str, chosen: Mapping[str, Source], model: Model) -> None:
+    """Refuse a ``vm()`` whose relationship is not given, and say what it can be."""
+    for term in model.random:
+        named = _named_by(term)
+        if named is not None and named not in chosen:
+            raise ConfigurationError(
+                f"{name}: [relationships] {term.key} needs the relationship {named!r}, and none of that name is given; "
+                f'write {named} = "dominance" for that of the pedigree, or {named} = {{ file = "k.csv", kind = '
+                '"relationship" } for a matrix'
+            )
+
+
+def _check_spelling(name: str, chosen: Mapping[str, Source], usable: Sequence[str]) -> None:
+    """Refuse a name that no random term has, and that is near to one that lacks a relationship."""
+    lacking = [term for term in usable if term not in chosen]
+    for given in chosen:
+        hint = "" if given in usable else nearest(given, lacking)
+        if hint:
+            raise ConfigurationError(
+                f"{name}: [relationships] a relationship is given for {given!r}, but no random term (1 | {given}) is "
+                f"in the model{hint}"
+            )
 
 
 def _source(place: Path, section: RelationshipSection) -> Source:
