@@ -558,7 +558,7 @@ def test_unknown_sires_become_founders(several):
 def test_sires_and_maternal_grandsires_by_name(several):
     (several / "pedigree.csv").write_text("sire,of_sire,mgs\ns0,,\ns1,s0,\ns2,s1,s0\nold,,\n", encoding="utf-8")
     declared = '"pedigree.csv"\nid = "sire"\nsire = "of_sire"\nmaternal_grandsire = "mgs"'
-    columns = PedigreeColumns(id="sire", sire="of_sire", dam="mgs")
+    columns = PedigreeColumns(id="sire", sire="of_sire", maternal_grandsire="mgs")
     pedigree = read_pedigree(several / "pedigree.csv", columns=columns)
     for source, used in (
         ('"sire_mgs"', pedigree),

@@ -123,7 +123,7 @@ def test_defaults(tmp_path):
     assert config.options == EvaluateOptions()
     assert (config.folder, config.format, config.base) == (tmp_path / "results/1", "csv", None)
     assert config.combinations == {}
-    assert not config.pedigree.of_sires
+    assert not config.pedigree.columns.of_sires
     assert set(config.inputs()) == {"configuration", "records", "pedigree"}
 
 
@@ -273,8 +273,8 @@ def test_relationships_of_the_pedigree(tmp_path):
 def test_a_pedigree_of_sires(tmp_path):
     text = SMALL.replace("animal", "sire").replace('"p.csv"', '"p.csv"\nmaternal_grandsire = "mgs"')
     config = read(tmp_path, text + '[relationships]\nsire = { kind = "sire_mgs", prune = true }\n')
-    assert config.pedigree.columns == PedigreeColumns(dam="mgs")
-    assert config.pedigree.of_sires
+    assert config.pedigree.columns == PedigreeColumns(maternal_grandsire="mgs")
+    assert config.pedigree.columns.of_sires
     assert config.relationships == {"sire": FromPedigree("sire_mgs", prune=True)}
     refused(
         tmp_path, text + '[relationships]\nsire = "pedigree"\n',

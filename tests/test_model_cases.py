@@ -248,7 +248,7 @@ def test_mrode_ram(options: bb.EvaluateOptions, reduce: bool) -> None:
 def test_mrode_threshold_linear_as_two_linear_traits(options: bb.EvaluateOptions) -> None:
     folder, case = REFS / "mrode_threshold_linear", expected("mrode_threshold_linear")
     variances, wanted = case["variances"]["linear"], case["expected"]["linear"]
-    columns = bb.PedigreeColumns(id="sire", sire="sire_of_sire", dam="mgs")
+    columns = bb.PedigreeColumns(id="sire", sire="sire_of_sire", maternal_grandsire="mgs")
     sires = bb.sire_mgs_inverse(bb.read_pedigree(folder / "pedigree.csv", columns=columns))
     np.testing.assert_allclose(sires.multiply(np.eye(6)), case["expected"]["A_smgs"], atol=1e-12)
     evaluation = bb.evaluate(

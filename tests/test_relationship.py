@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_singular_matrices_are_refused() -> None:
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 40)
 SPANS = st.integers(1, 15)
-SIRE_COLUMNS = bb.PedigreeColumns(id="sire", sire="sire_of_sire", dam="mgs")
+SIRE_COLUMNS = bb.PedigreeColumns(id="sire", sire="sire_of_sire", maternal_grandsire="mgs")
 
 
 def coded(sire: np.ndarray, dam: np.ndarray) -> bb.Pedigree:
@@ -252,7 +253,7 @@ def test_a_large_pedigree_pruned() -> None:
 @settings(max_examples=60)
 @given(SEEDS, SIZES, SPANS)
 def test_sires_and_maternal_grandsires(seed: int, n: int, span: int) -> None:
-    pedigree = random_one(seed, n, span)
+    pedigree = dataclasses.replace(random_one(seed, n, span), of_sires=True)
     sire, grandsire = pedigree.sire.tolist(), pedigree.dam.tolist()
     considered, ignored = sire_mgs_inverse(pedigree), sire_mgs_inverse(pedigree, inbreeding=False)
     k = tabular_sire_mgs(sire, grandsire)
@@ -275,15 +276,19 @@ def test_the_order_of_the_file_changes_nothing(seed: int, n: int, span: int) -> 
     rows = pedigree.to_frame().drop("inbreeding").sample(fraction=1.0, shuffle=True, seed=seed % 2**31)
     shuffled = bb.Pedigree.from_frame(rows)
     at = shuffled.positions_of(pedigree.ids)
-    for made in (sire_mgs_inverse, bb.a_inverse):
-        first, second = made(pedigree).matrix.toarray(), made(shuffled).matrix.toarray()
+    of_sires = [dataclasses.replace(one, of_sires=True) for one in (pedigree, shuffled)]
+    for made, pair in ((sire_mgs_inverse, of_sires), (bb.a_inverse, [pedigree, shuffled])):
+        first, second = (made(one).matrix.toarray() for one in pair)
         np.testing.assert_allclose(second[np.ix_(at, at)], first, atol=1e-9)
 
 
 def test_published_sires_and_maternal_grandsires() -> None:
     case = "mrode_threshold_linear"
     pedigree = bb.read_pedigree(REFS / case / "pedigree.csv", columns=SIRE_COLUMNS)
-    assert any("both sire and dam" in warning for warning in pedigree.report.warnings)
+    assert not pedigree.report.warnings
+    assert pedigree.to_frame().columns == ["animal", "sire", "maternal_grandsire"]
+    assert "sires 3, maternal grandsires 3" in str(pedigree)
+    assert "inbreeding" not in str(pedigree)
     inverse = sire_mgs_inverse(pedigree)
     k = in_file_order(pedigree, inverse.multiply(np.eye(len(pedigree))))
     np.testing.assert_allclose(k, expected(case)["expected"]["A_smgs"], atol=EXACT)
@@ -304,12 +309,35 @@ def test_dams_are_no_maternal_grandsires() -> None:
     frame = pl.DataFrame(
         {"animal": ["b", "c", "x"], "sire": [None, None, "b"], "dam": [None, None, "c"], "sex": list("MFM")}
     )
-    pedigree = bb.Pedigree.from_frame(frame)
+    for table in (frame, frame.drop("sex")):
+        pedigree = bb.Pedigree.from_frame(table)
+        with pytest.raises(
+            bb.ModelError, match="sire_mgs_inverse: pedigree has dams, not maternal grandsires -> derive them"
+        ):
+            sire_mgs_inverse(pedigree)
+        of_sires = pedigree.male_ancestors_of(["x"])
+        assert len(sire_mgs_inverse(of_sires)) == 2
+        assert of_sires.male_ancestors_of(["x"]).to_frame().equals(of_sires.to_frame())
+        with pytest.raises(
+            bb.PedigreeError, match="has maternal grandsires in the place of dams, and so no A -> the F"
+        ):
+            bb.inbreeding_coefficients(of_sires)
+        for function in (bb.a_inverse, dominance_inverse):
+            with pytest.raises(
+                bb.ModelError, match=f"{function.__name__}: .* has maternal grandsires in the place of dams ->"
+            ):
+                function(of_sires)
+    columns = bb.PedigreeColumns(maternal_grandsire="dam")
     with pytest.raises(
-        bb.PedigreeError, match="pedigree: 'c' recorded as female in the place of a maternal grandsire -> derive"
+        bb.PedigreeError,
+        match="pedigree: 'c' recorded as female in the place of a maternal grandsire -> correct the sex",
     ):
-        sire_mgs_inverse(pedigree)
-    assert len(sire_mgs_inverse(pedigree.male_ancestors_of(["x"]))) == 2
+        sire_mgs_inverse(bb.Pedigree.from_frame(frame, columns=columns))
+    both = bb.PedigreeColumns(dam="dam", maternal_grandsire="dam")
+    with pytest.raises(
+        bb.PedigreeError, match="dam 'dam' and maternal grandsire 'dam' are both named -> name one of them"
+    ):
+        bb.Pedigree.from_frame(frame, columns=both)
 
 
 # --- dominance --------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ class Pedigree:
         What was read, warned of and repaired.
     missing_parents
         Codes of an unknown parent, which no animal may bear.
+    of_sires
+        Whether ``dam`` holds maternal grandsires, dams being unknown: a pedigree for `sire_mgs_inverse`, with no A.
     """
 
     ids: pl.Series
@@ -49,6 +51,7 @@ class Pedigree:
     report: PedigreeReport
     name: str = "pedigree"
     missing_parents: tuple[str, ...] = MISSING_PARENTS
+    of_sires: bool = False
 
     def __post_init__(self) -> None:
         own = np.arange(len(self.ids))
@@ -101,6 +104,7 @@ class Pedigree:
             coded.report,
             table.name,
             missing,
+            columns.of_sires,
         )
 
     def __len__(self) -> int:
@@ -183,8 +187,10 @@ class Pedigree:
         PedigreeError
             If an id is unknown here, or none is given.
         """
+        if self.of_sires:
+            return self.ancestors_of(sires)
         grandsire = np.where(self.dam >= 0, self.sire[self.dam], np.int32(-1))
-        lines = replace(self, dam=grandsire, name=f"{self.name} by sires and maternal grandsires")
+        lines = replace(self, dam=grandsire, name=f"{self.name} by sires and maternal grandsires", of_sires=True)
         return lines.ancestors_of(sires)
 
     def with_founders(self, ids: pl.Series) -> Pedigree:
@@ -204,23 +210,34 @@ class Pedigree:
         )
 
     def to_frame(self) -> pl.DataFrame:
-        """One row for each animal in the user's order: animal, sire, dam, inbreeding."""
+        """One row for each animal in the user's order: animal, sire, dam, inbreeding.
+
+        Of a pedigree of sires: animal, sire, maternal_grandsire.
+        """
         order = self.user_order
         columns = {"animal": self.ids.gather(order)}
-        for role, parent in (("sire", self.sire), ("dam", self.dam)):
+        for role, parent in (("sire", self.sire), (self._second, self.dam)):
             index = pl.Series(parent[order])
             columns[role] = self.ids.gather(index.set(index < 0, None))
-        columns["inbreeding"] = pl.Series(self.inbreeding[order])
+        if not self.of_sires:
+            columns["inbreeding"] = pl.Series(self.inbreeding[order])
         return pl.DataFrame(columns)
+
+    @property
+    def _second(self) -> str:
+        """What ``dam`` holds."""
+        return "maternal_grandsire" if self.of_sires else "dam"
 
     def __str__(self) -> str:
         report = self.report
         lines = [
             f"Pedigree {self.name}: {report.animals:,} animals, {report.founders:,} founders",
             f"  rows read {report.rows:,}, merged {report.merged_rows:,}, parents added as founders {report.added_parents:,}",
-            f"  sires {np.unique(self.sire[self.sire >= 0]).size:,}, dams {np.unique(self.dam[self.dam >= 0]).size:,}",
-            f"  inbreeding mean {self.inbreeding.mean():.4f}, largest {self.inbreeding.max():.4f}",
+            f"  sires {np.unique(self.sire[self.sire >= 0]).size:,}, {self._second.replace('_', ' ')}s "
+            f"{np.unique(self.dam[self.dam >= 0]).size:,}",
         ]
+        if not self.of_sires:
+            lines.append(f"  inbreeding mean {self.inbreeding.mean():.4f}, largest {self.inbreeding.max():.4f}")
         lines += [f"  warning: {warning}" for warning in report.warnings]
         return "\n".join(lines)
 
@@ -232,7 +249,17 @@ def inbreeding_coefficients(pedigree: Pedigree) -> NDArray[np.float64]:
 
     F is half the relationship of the parents. The ancestors of each sire are traced once for all of its offspring
     (Sargolzaei, Iwaisaki & Colleau 2005).
+
+    Raises
+    ------
+    PedigreeError
+        If it is a pedigree of sires, whose dams are unknown.
     """
+    if pedigree.of_sires:
+        raise PedigreeError(
+            f"{pedigree.name} has maternal grandsires in the place of dams, and so no A -> the F of sires is that of "
+            "sire_mgs_inverse(pedigree).inbreeding"
+        )
     inbreeding = np.zeros(len(pedigree))
     half_relationship_of_parents(pedigree.sire, pedigree.dam, inbreeding, inbreeding)
     inbreeding.flags.writeable = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import polars as pl
@@ -35,13 +35,22 @@ SEX_CODES = {"m": 1, "male": 1, "1": 1, "f": 2, "female": 2, "2": 2, "0": 0, "u"
 
 @dataclass(frozen=True, slots=True)
 class PedigreeColumns:
-    """Names of the columns; None is recognised from the header (case does not matter)."""
+    """Names of the columns; None is recognised from the header (case does not matter).
+
+    ``maternal_grandsire`` stands in the place of ``dam``: it makes a pedigree of sires, whose dams are unknown.
+    """
 
     id: str | None = None
     sire: str | None = None
     dam: str | None = None
     sex: str | None = None
     birth: str | None = None
+    maternal_grandsire: str | None = None
+
+    @property
+    def of_sires(self) -> bool:
+        """Whether dams are unknown and maternal grandsires known."""
+        return self.maternal_grandsire is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +67,18 @@ class CodedPedigree:
 
 
 def _find_columns(table: Table, columns: PedigreeColumns) -> dict[str, str]:
-    """Role -> column name; id, sire and dam are needed."""
+    """Role -> column name; id, sire and dam (the maternal grandsire in a pedigree of sires) are needed."""
     found: dict[str, str] = {}
+    if columns.of_sires:
+        if columns.dam is not None:
+            raise PedigreeError(
+                f"{table.name}: dam {columns.dam!r} and maternal grandsire {columns.maternal_grandsire!r} are both named "
+                "-> name one of them"
+            )
+        columns = replace(columns, dam=columns.maternal_grandsire, maternal_grandsire=None)
     for role in fields(columns):
+        if role.name not in RECOGNISED:
+            continue
         named = getattr(columns, role.name)
         if named is not None:
             if named not in table.frame.columns:
@@ -220,10 +238,12 @@ def code_pedigree(
 
     sex = birth = None
     findings.settle(checks.own_parents(ids, (sire, dam), where), ids, (sire, dam), where)
-    findings.settle(checks.double_roles(ids, (sire, dam), where), ids, (sire, dam), where)
+    if not columns.of_sires:
+        findings.settle(checks.double_roles(ids, (sire, dam), where), ids, (sire, dam), where)
     if "sex" in rows.columns:
         sex = np.concatenate([rows["sex"].fill_null(0).to_numpy(), np.zeros(len(added), dtype=np.int8)])
-        findings.settle(checks.sex_against_role(ids, (sire, dam), where, sex), ids, (sire, dam), where)
+        roles = (sire, np.full_like(dam, -1)) if columns.of_sires else (sire, dam)
+        findings.settle(checks.sex_against_role(ids, roles, where, sex), ids, (sire, dam), where)
     if "birth" in rows.columns:
         birth = rows["birth"].extend(pl.Series([None] * len(added), dtype=rows["birth"].dtype))
         findings.settle(checks.born_after(ids, (sire, dam), where, birth), ids, (sire, dam), where)

@@ -22,7 +22,7 @@ from breedblup.relationship.inverse import (
     MatrixOperator,
     RelationshipInverse,
     invert_dense,
-    refuse_no_pedigree,
+    refuse_other_pedigrees,
 )
 from breedblup.relationship.numerator import a_inverse, csr_from
 
@@ -93,7 +93,7 @@ def dominance_inverse(pedigree: Pedigree, ids: pl.Series | Sequence[str] | None 
     NotPositiveDefinite
         If D is not: full sibs of inbred parents can be related by 1 or more in this formula.
     """
-    refuse_no_pedigree(pedigree, "dominance_inverse")
+    refuse_other_pedigrees(pedigree, "dominance_inverse", of_sires=False)
     order = pedigree.user_order if ids is None else pedigree.known_positions_of(ids)
     names = pedigree.ids.gather(order).rename("id")
     repeated = names.filter(names.is_duplicated()).unique(maintain_order=True)

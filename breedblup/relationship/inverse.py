@@ -206,10 +206,19 @@ def invert_dense(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], floa
     return 0.5 * (inverse + inverse.T), 2.0 * float(np.log(pivots).sum())
 
 
-def refuse_no_pedigree(value: object, function: str) -> None:
-    """What is given in the place of a pedigree."""
+def refuse_other_pedigrees(value: object, function: str, *, of_sires: bool) -> None:
+    """`ModelError` for what is no pedigree, and for one with dams where maternal grandsires are needed, or the other way."""
     if not isinstance(value, Pedigree):
         raise ModelError(f"{function} takes a Pedigree, found a {type(value).__name__} -> read it with read_pedigree")
+    if of_sires and not value.of_sires:
+        raise ModelError(
+            f"{function}: {value.name} has dams, not maternal grandsires -> derive them with pedigree.male_ancestors_of(sires), "
+            "or read the column with PedigreeColumns(maternal_grandsire=...)"
+        )
+    if value.of_sires and not of_sires:
+        raise ModelError(
+            f"{function}: {value.name} has maternal grandsires in the place of dams -> use sire_mgs_inverse, or read dams"
+        )
 
 
 def _check_matrix(matrix: scipy.sparse.csr_array, names: pl.Series) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from breedblup.errors import PedigreeError, name_some
 from breedblup.kernels import maternal_grandsire as kernels
 from breedblup.pedigree import Pedigree
-from breedblup.relationship.inverse import RelationshipInverse, refuse_no_pedigree
+from breedblup.relationship.inverse import RelationshipInverse, refuse_other_pedigrees
 
 FEMALE = 2
 
@@ -72,9 +72,8 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
     Parameters
     ----------
     pedigree
-        Its dam column holds the maternal grandsires: read so (``PedigreeColumns(id="sire", sire="sire_of_sire",
-        dam="mgs")``), or derived from a full pedigree by `Pedigree.male_ancestors_of`. Where maternal grandsires were read as
-        dams, the warnings about animals that are sire and dam are to be expected.
+        A pedigree of sires: read so (``PedigreeColumns(id="sire", sire="sire_of_sire", maternal_grandsire="mgs")``), or
+        derived from a full pedigree by `Pedigree.male_ancestors_of`.
     inbreeding
         Whether F of sires and maternal grandsires is taken into account. Without it d is 11/16 where both are known, ¾ where
         only the sire is, 15/16 where only the maternal grandsire is, and 1; the diagonal is that of T D T' with this D.
@@ -89,7 +88,7 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
     PedigreeError
         If an animal in the place of a maternal grandsire is recorded as female.
     """
-    refuse_no_pedigree(pedigree, "sire_mgs_inverse")
+    refuse_other_pedigrees(pedigree, "sire_mgs_inverse", of_sires=True)
     _refuse_females(pedigree)
     sire, grandsire = pedigree.sire, pedigree.dam
     n = len(pedigree)
@@ -103,7 +102,7 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
     variance.flags.writeable = False
     operator = MaternalGrandsireOperator(sire, grandsire, variance)
     made = (
-        f"relationships of sires and maternal grandsires, the latter from the dam column of pedigree {pedigree.name}",
+        f"relationships of sires and maternal grandsires from pedigree {pedigree.name}",
         "maternal granddams unrelated",
         "inbreeding considered" if inbreeding else "inbreeding ignored",
     )
@@ -120,7 +119,7 @@ def sire_mgs_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> Relation
 
 
 def _refuse_females(pedigree: Pedigree) -> None:
-    """A full pedigree taken for one of sires: its dams stand where maternal grandsires belong."""
+    """Maternal grandsires that a column of sexes says are none."""
     if pedigree.sex is None:
         return
     grandsires = np.unique(pedigree.dam[pedigree.dam >= 0])
@@ -128,5 +127,5 @@ def _refuse_females(pedigree: Pedigree) -> None:
     if females.size:
         raise PedigreeError(
             f"{pedigree.name}: {name_some(pedigree.ids.gather(females).to_list())} recorded as female in the place of a "
-            "maternal grandsire -> derive the pedigree of the sires with pedigree.male_ancestors_of(sires)"
+            "maternal grandsire -> correct the sex, or the column"
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from breedblup.kernels import pedigree as kernels
 from breedblup.pedigree import Pedigree
-from breedblup.relationship.inverse import RelationshipInverse, refuse_no_pedigree
+from breedblup.relationship.inverse import RelationshipInverse, refuse_other_pedigrees
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> RelationshipInv
     RelationshipInverse
         Over ``pedigree.ids``, with the diagonal and log-determinant of the matrix whose inverse it is.
     """
-    refuse_no_pedigree(pedigree, "a_inverse")
+    refuse_other_pedigrees(pedigree, "a_inverse", of_sires=False)
     sire, dam = pedigree.sire, pedigree.dam
     used = pedigree.inbreeding if inbreeding else np.zeros(len(pedigree))
     variance = np.empty(len(pedigree))

@@ -91,13 +91,12 @@ from breedblup.variances import VarianceComponents
 
 @dataclass(frozen=True, slots=True)
 class PedigreeInput:
-    """A pedigree file and how it is to be read; ``of_sires``: its dam column holds maternal grandsires."""
+    """A pedigree file and how it is to be read."""
 
     file: Path
     columns: PedigreeColumns
     missing_parents: tuple[str, ...]
     rules: PedigreeRules
-    of_sires: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +177,14 @@ def read_config(path: str | PathLike[str]) -> Configuration:
 
 
 def _pedigree(place: Path, section: PedigreeSection) -> PedigreeInput:
-    dam = section.maternal_grandsire or section.dam
-    columns = PedigreeColumns(section.id, section.sire, dam, section.sex, section.birth)
+    names = ("id", "sire", "dam", "sex", "birth", "maternal_grandsire")
+    columns = PedigreeColumns(**section.model_dump(include=set(names)))
     given = section.rules.model_dump(exclude_none=True)
     try:
         rules = PedigreeRules(**given)
     except ModelError as wrong:
         raise ConfigurationError(f"{place.name}: [pedigree.rules] {wrong}") from None
-    of_sires = section.maternal_grandsire is not None
-    return PedigreeInput(place.parent / section.file, columns, section.missing_parents, rules, of_sires)
+    return PedigreeInput(place.parent / section.file, columns, section.missing_parents, rules)
 
 
 def _options(sections: Sections) -> EvaluateOptions:

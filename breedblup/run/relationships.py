@@ -60,8 +60,7 @@ def _related(
         _log.info("building %s relationships of %s", source.kind, name)
         if config.options.unknown_animals == "founder":
             pedigree = add_founders(pedigree, config.model, records, name, notes)
-    of_sires = config.pedigree is not None and config.pedigree.of_sires
-    derived = source.kind == "sire_mgs" and not of_sires
+    derived = source.kind == "sire_mgs" and not pedigree.of_sires
     if source.kind == "sire_mgs":
         _refuse_females(config, name, pedigree, records, derived=derived)
     known = _named(pedigree, columns, records) if source.prune or derived else pedigree.ids

@@ -57,9 +57,8 @@ class PedigreeSection(Section):
             raise ValueError(
                 "dam and maternal_grandsire are both given; a pedigree of sires has no dams, leave one out"
             )
-        for rule in ("sire_and_dam", "sex_role"):
-            if getattr(self.rules, rule) in ("error", "repair"):
-                raise ValueError(f"{rule} cannot be a fault where maternal grandsires are known; leave the rule out")
+        if self.rules.sire_and_dam is not None:
+            raise ValueError("sire_and_dam cannot be a fault where maternal grandsires are known; leave the rule out")
         return self
 
 
