@@ -25,7 +25,7 @@ import breedblup as bb
 OPTIONS = {
     "cholesky": bb.EvaluateOptions(method="cholesky", pev="none"),
     "exact": bb.EvaluateOptions(method="cholesky", pev="exact"),
-    "pcg": bb.EvaluateOptions(method="pcg", pev="none"),
+    "pcg": bb.EvaluateOptions(method="pcg", pev="none", reduce=False),
     "reduced": bb.EvaluateOptions(method="pcg", pev="none", reduce=True),
 }
 PEDIGREE = "pedigree, A⁻¹"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
@@ -21,6 +21,9 @@ FLOPS_WORTH_IT = 2e10
 
 FLOPS_FOR_PEV = 1e13
 """Largest factorisation that is begun unasked for the sake of PEV: a quarter of an hour at the 13 Gflop/s of 10⁵ animals."""
+
+CSR_ENTRY = 12
+"""Bytes of an entry of the equations: its value and its column."""
 
 EQUATIONS_ANALYSED = 5_000_000
 """Most equations that are ordered for a factor unasked: the ordering takes 12 s at 10⁶."""
@@ -86,6 +89,13 @@ def may_analyse(method: str, pev: str, equations: int) -> bool:
     return method == "auto" and equations <= EQUATIONS_ANALYSED
 
 
+def plan_reduced(plan: SolvePlan, equations: int, nonzeros: int, taken: int) -> SolvePlan:
+    """The plan with PCG on fewer equations, which take so many bytes beside those that they are made of."""
+    stored = dict(plan.bytes) | {"vectors": 8 * 8 * equations, "elimination": taken}
+    reason = "animals without progeny eliminated: PCG has fewer equations, the answer is the same"
+    return replace(plan, equations=equations, nonzeros=nonzeros, bytes=stored, reasons=(*plan.reasons, reason))
+
+
 def choose_plan(
     equations: int, nonzeros: int, symbolic: SymbolicFactor | None, *, method: str, pev: str, budget: int
 ) -> SolvePlan:
@@ -108,7 +118,7 @@ def choose_plan(
         If what was asked for does not fit.
     """
     reasons = []
-    stored = {"equations": 12 * nonzeros, "vectors": 8 * 8 * equations}
+    stored = {"equations": CSR_ENTRY * nonzeros, "vectors": 8 * 8 * equations}
     if symbolic is None:
         why = "PCG asked for" if method == "pcg" else f"{equations:,} equations"
         reasons.append(f"no factor considered: {why}" + ("; pev = 'exact' adds PEV" if pev == "auto" else ""))

@@ -646,7 +646,7 @@ def test_reduce_is_refused_where_nothing_knows_parents() -> None:
         bb.evaluate(
             bb.Model.from_formula("y ~ 1 + (1 | h)"), records, variances, options=bb.EvaluateOptions(reduce=True)
         )
-    with pytest.raises(bb.ModelError, match="reduce is 'yes'; it can be True or False"):
+    with pytest.raises(bb.ModelError, match="reduce is 'yes'; it can be True, False or None"):
         bb.EvaluateOptions(reduce="yes")  # type: ignore[arg-type]
 
 
@@ -814,3 +814,26 @@ def test_options_of_the_wrong_kind() -> None:
     relationships = {"animal": bb.Pedigree.from_frame(problem.pedigree)}
     with pytest.raises(bb.ModelError, match=r"the options are a dict; make them with EvaluateOptions\(\.\.\.\)"):
         bb.evaluate(problem.model, problem.records, problem.variances, relationships, options={"reduce": True})  # type: ignore[arg-type]
+
+
+def test_pcg_eliminates_by_itself_where_it_gains_and_fits() -> None:
+    problem = Problem(8, animals=60, records=120)
+    own = problem.evaluate(bb.EvaluateOptions(method="pcg", pev="none"))
+    whole = problem.evaluate(bb.EvaluateOptions(method="pcg", pev="none", reduce=False))
+    assert own.plan.equations < whole.plan.equations == own.counts["equations"]
+    assert own.plan.nonzeros < whole.plan.nonzeros == own.counts["nonzeros"]
+    assert "elimination" in own.plan.bytes
+    assert any(note.startswith("reduced animal model: ") for note in own.notes)
+    assert any(note.startswith("animals without progeny eliminated: PCG has fewer equations") for note in own.notes)
+    assert not any("eliminated" in note for note in whole.notes)
+    np.testing.assert_allclose(own.ebv["ebv"], whole.ebv["ebv"], atol=1e-5)
+    tight = 45_000  # the equations fit, what elimination takes beside them does not
+    fits = problem.evaluate(bb.EvaluateOptions(method="pcg", pev="none", memory_bytes=tight))
+    assert fits.plan.equations == whole.plan.equations
+    without_parents = bb.evaluate(
+        bb.Model.from_formula("milk ~ herd + (1 | animal)"),
+        problem.records,
+        bb.VarianceComponents({"animal": 2.0}, residual=3.0),
+        options=bb.EvaluateOptions(method="pcg", pev="none"),
+    )
+    assert not any("eliminated" in note for note in without_parents.notes)

@@ -29,7 +29,8 @@ class EvaluateOptions:
     missing_effects
         Records whose trait is known but a class, covariate or weight is missing: ``error`` or ``drop``.
     reduce
-        Reduced animal model: whether animals without progeny are eliminated, exactly, before solving.
+        Reduced animal model: whether animals without progeny are eliminated, exactly, before solving. None: for PCG, where
+        fewer non-zeros come of it.
     memory_bytes
         Memory to plan with; None for 80 % of what is available.
     pcg
@@ -42,7 +43,7 @@ class EvaluateOptions:
     accuracy: AccuracyScale = "r"
     unknown_animals: Literal["error", "founder"] = "error"
     missing_effects: Literal["error", "drop"] = "error"
-    reduce: bool = False
+    reduce: bool | None = None
     memory_bytes: int | None = None
     pcg: PcgOptions = field(default_factory=PcgOptions)
 
@@ -56,7 +57,7 @@ class EvaluateOptions:
         ):
             if getattr(self, name) not in allowed:
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(map(repr, allowed))}")
-        if not isinstance(self.reduce, bool):
-            raise ModelError(f"reduce is {self.reduce!r}; it can be True or False")
+        if not (self.reduce is None or isinstance(self.reduce, bool)):
+            raise ModelError(f"reduce is {self.reduce!r}; it can be True, False or None")
         if self.memory_bytes is not None and not (isinstance(self.memory_bytes, int) and self.memory_bytes > 0):
             raise ModelError(f"memory_bytes is {self.memory_bytes!r}; it has to be a whole number above 0, or None")

@@ -9,7 +9,7 @@ from typing import Any
 from breedblup.analysis.founders import add_founders
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
-from breedblup.analysis.system import find_reduction, reduction_note
+from breedblup.analysis.system import find_reduction, knows_parents, reduction_note
 from breedblup.design import Design, DesignTerm, build_design
 from breedblup.errors import ModelError, name_some
 from breedblup.frames import Table, as_table
@@ -24,7 +24,16 @@ from breedblup.mme import (
 from breedblup.mme.reduction import Reduction
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
-from breedblup.plan import SolvePlan, choose_plan, incidence_bytes, may_analyse, memory_budget, refuse_unless_fits
+from breedblup.plan import (
+    CSR_ENTRY,
+    SolvePlan,
+    choose_plan,
+    incidence_bytes,
+    may_analyse,
+    memory_budget,
+    plan_reduced,
+    refuse_unless_fits,
+)
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
 from breedblup.variances import VarianceComponents
@@ -100,21 +109,10 @@ def prepare(
         counts = count_pattern(incidence, layout, constraints.equations)
         refuse_unless_fits("assembling the equations", needed + counts.bytes, budget, "give more memory")
         pattern = EquationPattern.of(counts, layout)
-    solved, reduction = pattern.pattern.matrix(pattern.values), None
-    if options.reduce:
-        with watch.stage("reduction", "finding animals to eliminate"):
-            reduction = find_reduction(pattern, layout)
-            refuse_unless_fits("eliminating animals", needed + reduction.bytes, budget, "leave reduce out")
-            solved, budget = reduction.matrix(), budget - reduction.bytes - counts.bytes
-        notes += (reduction_note(reduction, layout),)
-    symbolic = None
-    if may_analyse(options.method, options.pev, solved.shape[0]):
-        with watch.stage("analysis", "ordering the equations, counting their factor"):
-            symbolic = analyse(solved)
-    plan = choose_plan(
-        solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget - needed
-    )
-    notes += design.notes + _rank_notes(layout) + constraints.notes(layout) + plan.reasons
+    reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
+    notes += design.notes + _rank_notes(layout) + constraints.notes(layout)
+    notes += () if reduction is None else (reduction_note(reduction, layout),)
+    notes += plan.reasons
     return Prepared(
         model,
         variances,
@@ -130,6 +128,33 @@ def prepare(
         notes,
         watch.seconds,
     )
+
+
+def _plan(
+    options: EvaluateOptions, pattern: EquationPattern, layout: EquationLayout, budget: int, watch: Stopwatch
+) -> tuple[Reduction | None, SymbolicFactor | None, SolvePlan]:
+    """What is eliminated, the analysed pattern of what is solved, and how; ``budget`` is what records and lists leave.
+
+    PCG iterates on fewer equations where that was not forbidden; a factor eliminates the same animals by itself.
+    """
+    solved, reduction = pattern.pattern.matrix(pattern.values), None
+    if options.reduce:
+        with watch.stage("reduction", "finding animals to eliminate"):
+            reduction = find_reduction(pattern, layout)
+            taken = CSR_ENTRY * pattern.nonzeros + reduction.bytes
+            refuse_unless_fits("eliminating animals", taken, budget, "set reduce to false")
+            solved, budget = reduction.matrix(), budget - taken
+    symbolic = None
+    if may_analyse(options.method, options.pev, solved.shape[0]):
+        with watch.stage("analysis", "ordering the equations, counting their factor"):
+            symbolic = analyse(solved)
+    plan = choose_plan(solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget)
+    if options.reduce is None and plan.method == "pcg" and not plan.pev and knows_parents(layout):
+        with watch.stage("reduction", "finding animals to eliminate"):
+            found = find_reduction(pattern, layout)
+            if found.nonzeros < pattern.nonzeros and found.bytes < budget - sum(plan.bytes.values()):
+                reduction, plan = found, plan_reduced(plan, found.kept.size, found.nonzeros, found.bytes)
+    return reduction, symbolic, plan
 
 
 def _check_arguments(model: object, variances: object, relationships: object, options: object) -> None:

@@ -17,6 +17,11 @@ from breedblup.solvers.rank import RankFactor
 from breedblup.variances import VarianceComponents
 
 
+def knows_parents(layout: EquationLayout) -> bool:
+    """Whether a random term has a relationship that is made of parents."""
+    return any(term.relationship is not None and term.relationship.parents for term in layout.terms)
+
+
 def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reduction:
     """Which animals can be eliminated: those without progeny, of the largest term that knows parents.
 
@@ -27,9 +32,9 @@ def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reductio
     ModelError
         If no random term knows parents.
     """
-    known = [k for k, term in enumerate(layout.terms) if term.relationship is not None and term.relationship.parents]
-    if not known:
+    if not knows_parents(layout):
         raise ModelError("a reduced animal model is asked for, but no random term has a pedigree -> leave reduce out")
+    known = [k for k, term in enumerate(layout.terms) if term.relationship is not None and term.relationship.parents]
     k = max(known, key=layout.equations)
     relationship, width = layout.terms[k].relationship, layout.width(k)
     assert relationship is not None

@@ -38,7 +38,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     method = "auto"                     # or "cholesky", "pcg"
     pev = "auto"                        # or "exact", "none"
     inbreeding = true                   # false leaves inbreeding out of the relationship matrix
-    reduce = false                      # true eliminates animals without progeny before solving
+    reduce = true                       # eliminate animals without progeny before solving; left out: where PCG gains by it
     criterion = "error"                 # of PCG: of the EBVs, in genetic SD; or "relative_residual",
                                         # "squared_relative_residual", "relative_change"
     tolerance = 1e-6

@@ -100,7 +100,7 @@ class SolveSection(Section):
     method: Literal["auto", "cholesky", "pcg"] = "auto"
     pev: Literal["auto", "exact", "none"] = "auto"
     inbreeding: bool = True
-    reduce: bool = False
+    reduce: bool | None = None
     tolerance: Positive | None = None
     criterion: Criterion | None = None
     maximum_rounds: Annotated[int, Field(ge=1)] | None = None
