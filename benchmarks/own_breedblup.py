@@ -29,6 +29,8 @@ STAGES = {
     "design": "records: ids to codes",
     "equations": "equations",
     "values": "equations",
+    "reduction": "elimination",
+    "elimination": "elimination",
     "analysis": "ordering, counts",
     "factor": "factor",
     "solve": "solve",
@@ -61,8 +63,10 @@ def run(pedigree: pl.DataFrame, records: pl.DataFrame, options: bb.EvaluateOptio
         watch.seconds["tables"] -= taken
     measured = watch.report(
         records=result.counts["records_used"],
-        equations=result.counts["equations"],
-        nonzeros=result.counts["nonzeros"],
+        all_equations=result.counts["equations"],
+        all_nonzeros=result.counts["nonzeros"],
+        equations=result.plan.equations,
+        nonzeros=result.plan.nonzeros,
         inverse_nonzeros=inverse_nonzeros,
         mean_inbreeding=float(inbreeding.mean()),
         factor_nonzeros=result.plan.factor_nonzeros,

@@ -132,7 +132,9 @@ def run(pedigree: pl.DataFrame, records: pl.DataFrame, rtol: float) -> tuple[dic
         ebv = pl.DataFrame({"animal": pedigree["animal"], "ebv": x[-pedigree.height :]})
     if info != 0:
         raise RuntimeError(f"cg stopped with {info}")
-    measured = watch.report(equations=rhs.size, nonzeros=lhs.nnz, inverse_nonzeros=inverse.nnz, rtol=rtol)
+    size = {"equations": rhs.size, "nonzeros": lhs.nnz}
+    whole = {f"all_{name}": count for name, count in size.items()}
+    measured = watch.report(**size, **whole, inverse_nonzeros=inverse.nnz, rtol=rtol)
     return measured, ebv["ebv"].to_numpy()
 
 

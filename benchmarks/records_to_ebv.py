@@ -23,7 +23,7 @@ from breedblup.simulation import PedigreeOptions
 HERE = Path(__file__).parent
 OWN, PEER = HERE / "own_breedblup.py", HERE / "peer_scipy.py"
 SETTING_UP = ("pedigree: ids to codes", "inbreeding", "A⁻¹", "records: ids to codes", "equations")
-MAIN_STAGES = (*SETTING_UP, "solve", "tables")
+MAIN_STAGES = (*SETTING_UP, "elimination", "solve", "tables")
 EXACT_STAGES = (*SETTING_UP, "ordering, counts", "factor", "solve", "selected inverse", "tables")
 FLOORED = ("A⁻¹ ÷ first touch of its CSR", "equations ÷ first touch of their CSR", "a round ÷ stream of its bytes")
 
@@ -74,7 +74,7 @@ def _largest_error(folder: Path, program: str) -> float:
 def comparison_table(result: Comparison, floors: Floors) -> str:
     """Stages, what the iteration took, and the ratios to the floors."""
     own, peer = result.own, result.peer
-    rows = [(f"{stage}, s", own["seconds"][stage], peer["seconds"][stage]) for stage in MAIN_STAGES]
+    rows = [(f"{stage}, s", own["seconds"][stage], peer["seconds"].get(stage, 0.0)) for stage in MAIN_STAGES]
     rows += [
         ("**total, s**", own["total"], peer["total"]),
         ("total, CPU s", own["cpu"], peer["cpu"]),
@@ -89,18 +89,20 @@ def comparison_table(result: Comparison, floors: Floors) -> str:
     )
     head = (
         f"## {result.animals:,} animals\n\n"
-        f"{own['records']:,} records, {own['equations']:,} equations, {own['nonzeros']:,} non-zeros "
-        f"(A⁻¹ {own['inverse_nonzeros']:,}), mean inbreeding {own['mean_inbreeding']:.4f}. Bound of the error that "
+        f"{own['records']:,} records, {own['all_equations']:,} equations, {own['all_nonzeros']:,} non-zeros "
+        f"(A⁻¹ {own['inverse_nonzeros']:,}), {own['equations']:,} and {own['nonzeros']:,} when animals without progeny are "
+        f"eliminated; mean inbreeding {own['mean_inbreeding']:.4f}. Bound of the error that "
         f"breedblup gave: {own['bound']:.1e} genetic SD. SciPy's rtol: {peer['rtol']:.1e}.\n\n"
         "| | breedblup | SciPy | SciPy ÷ breedblup |\n| --- | ---: | ---: | ---: |\n"
     )
-    return head + "\n".join(f"| {name} | {a:.3g} | {b:.3g} | {b / a:.2f} |" for name, a, b in rows)
+    ratios = [f"{a:.3g} | {b:.3g} | {b / a:.2f}" if b else f"{a:.3g} | |" for _, a, b in rows]
+    return head + "\n".join(f"| {name} | {cells} |" for (name, *_), cells in zip(rows, ratios, strict=True))
 
 
 def _over_floors(run: Measured, animals: int, floors: Floors) -> tuple[float, ...]:
     """The ratios that `FLOORED` names."""
     inverse = csr_bytes(animals, run["inverse_nonzeros"])
-    equations = csr_bytes(run["equations"], run["nonzeros"])
+    equations = csr_bytes(run["all_equations"], run["all_nonzeros"])
     return (
         run["seconds"]["A⁻¹"] * floors.first_touch / inverse,
         run["seconds"]["equations"] * floors.first_touch / equations,

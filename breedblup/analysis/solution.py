@@ -77,7 +77,10 @@ def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> 
     watch = Stopwatch(monitor)
     with watch.stage("values", "filling in the variances"):
         equations = prepared.pattern.equations(prepared.variances)
-        system = System.of(equations, prepared.reduction)
+    system = System(equations, None)
+    if prepared.reduction is not None:
+        with watch.stage("elimination", f"eliminating {prepared.reduction.starts.size:,} animals"):
+            system = System.of(equations, prepared.reduction)
     factor = None
     if prepared.plan.method == "cholesky" or prepared.plan.pev:
         with watch.stage("factor", f"factorising, {prepared.plan.factor_nonzeros:,} entries"):
