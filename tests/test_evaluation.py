@@ -657,6 +657,7 @@ def test_reduced_equations_are_fewer_and_say_so(options: bb.EvaluateOptions) -> 
     reduced = problem.evaluate(replace(options, reduce=True))
     assert any(note.startswith("reduced animal model: ") for note in reduced.notes)
     assert reduced.plan.equations < whole.plan.equations == reduced.counts["equations"]
+    assert reduced.plan.bytes["elimination"] > 12 * reduced.counts["nonzeros"]  # the whole equations stay beside them
     for column in ("ebv", "pev", "reliability", "mendelian_sampling"):
         np.testing.assert_allclose(reduced.ebv[column], whole.ebv[column], rtol=1e-7, atol=1e-8)
     np.testing.assert_allclose(reduced.fixed["estimate"], whole.fixed["estimate"], rtol=1e-7, atol=1e-8)
@@ -837,3 +838,22 @@ def test_pcg_eliminates_by_itself_where_it_gains_and_fits() -> None:
         options=bb.EvaluateOptions(method="pcg", pev="none"),
     )
     assert not any("eliminated" in note for note in without_parents.notes)
+
+
+def test_another_base_keeps_the_order_of_the_rows() -> None:
+    """Rows of a combination of the first term stand behind those of the second, before and after."""
+    pedigree = bb.Pedigree.from_frame(BASE)
+    evaluation = bb.evaluate(
+        bb.Model.from_formula("y ~ 1 + (1 | animal) + (1 | dam)"),
+        BASE_RECORDS.with_columns(dam=pl.Series(["b", "b", "d", "d"])),
+        bb.VarianceComponents({"animal": 2.0, "dam": 1.0}, residual=3.0),
+        {"animal": pedigree, "dam": pedigree},
+    )
+    combined = bb.combine(evaluation, bb.Combination("double", {"direct": 2}, term="animal"))
+    assert combined.genetic["term"].unique(maintain_order=True).to_list() == ["animal", "dam"]
+    assert combined.genetic["term"][-1] == "animal"
+    moved = bb.rebase(combined, bb.BaseIds.of(["a", "e"]))
+    keys = ["id", "term", "trait", "effect"]
+    assert moved.genetic.select(keys).equals(combined.genetic.select(keys))
+    assert "animal y direct" in moved.base
+    assert "; dam " in moved.base

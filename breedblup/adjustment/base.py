@@ -8,6 +8,7 @@ difference to the base.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -84,19 +85,24 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
     tables: list[pl.DataFrame] = []
     means: list[str] = []
     subtracted = dict(evaluation.subtracted)
-    for (term, trait, effect), table in evaluation.genetic.group_by("term", "trait", "effect", maintain_order=True):
-        effects = evaluation.effects[str(term)]
+    groups = evaluation.genetic.partition_by("term", "trait", "effect", maintain_order=True)
+    of_terms = Counter(table["term"][0] for table in groups)
+    members: dict[str, NDArray[np.bool_]] = {}
+    for table in groups:
+        key = table.select("term", "trait", "effect").row(0)
+        effects = evaluation.effects[key[0]]
         relationship = effects.term.relationship
         assert relationship is not None  # only terms with a relationship are in the table
         if not any(relationship is one for one in moved):
             tables.append(table)
             continue
-        members = _members(base, relationship, _recorded(effects))
-        mean = float(table["ebv"].to_numpy()[members[_user_order(relationship)]].mean())
+        if key[0] not in members:
+            members[key[0]] = _members(base, relationship, _recorded(effects))[_user_order(relationship)]
+        mean = float(table["ebv"].to_numpy()[members[key[0]]].mean())
         tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
-        key = (str(term), str(trait), str(effect))
         subtracted[key] = subtracted.get(key, 0.0) + mean
-        means.append(f"{_called(evaluation, key)} {subtracted[key]:.6g} over {np.count_nonzero(members):,} animals")
+        called = key[0] if of_terms[key[0]] == 1 else " ".join(key)
+        means.append(f"{called} {subtracted[key]:.6g} over {np.count_nonzero(members[key[0]]):,} animals")
     statement = f"mean of {_in_words(base)} is 0 (subtracted: {'; '.join(means)})"
     note = f"{_NOTE}{statement}; PEV and reliability are those of the breeding value, not of its difference to the base"
     kept = (before for before in evaluation.notes if not before.startswith(_NOTE))
@@ -110,12 +116,6 @@ def _recorded(effects: RandomEffects) -> NDArray[np.bool_]:
     most: NDArray[np.int64] = effects.records[:, own].max(axis=1)
     recorded: NDArray[np.bool_] = most > 0
     return recorded
-
-
-def _called(evaluation: Evaluation, key: tuple[str, str, str]) -> str:
-    """Term, trait and effect, or the term alone where it has one row a level."""
-    alone = evaluation.genetic.filter(term=key[0]).select("trait", "effect").n_unique() == 1
-    return key[0] if alone else " ".join(key)
 
 
 def _moved(relationships: Sequence[RelationshipInverse]) -> list[RelationshipInverse]:

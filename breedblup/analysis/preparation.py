@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from breedblup.analysis.founders import add_founders
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
-from breedblup.analysis.system import find_reduction, knows_parents, reduction_note
+from breedblup.analysis.system import find_reduction, reduction_note, terms_with_parents
 from breedblup.design import Design, DesignTerm, build_design
 from breedblup.errors import ModelError, name_some
 from breedblup.frames import Table, as_table
@@ -137,7 +137,7 @@ def _plan(
 
     PCG iterates on fewer equations where that was not forbidden; a factor eliminates the same animals by itself.
     """
-    solved, reduction = pattern.pattern.matrix(pattern.values), None
+    solved, reduction, taken = pattern.pattern.matrix(pattern.values), None, 0
     if options.reduce:
         with watch.stage("reduction", "finding animals to eliminate"):
             reduction = find_reduction(pattern, layout)
@@ -149,7 +149,9 @@ def _plan(
         with watch.stage("analysis", "ordering the equations, counting their factor"):
             symbolic = analyse(solved)
     plan = choose_plan(solved.shape[0], solved.nnz, symbolic, method=options.method, pev=options.pev, budget=budget)
-    if options.reduce is None and plan.method == "pcg" and not plan.pev and knows_parents(layout):
+    if reduction is not None:
+        plan = replace(plan, bytes=dict(plan.bytes) | {"elimination": taken})
+    if options.reduce is None and plan.method == "pcg" and not plan.pev and terms_with_parents(layout):
         with watch.stage("reduction", "finding animals to eliminate"):
             found = find_reduction(pattern, layout)
             if found.nonzeros < pattern.nonzeros and found.bytes < budget - sum(plan.bytes.values()):

@@ -17,9 +17,9 @@ from breedblup.solvers.rank import RankFactor
 from breedblup.variances import VarianceComponents
 
 
-def knows_parents(layout: EquationLayout) -> bool:
-    """Whether a random term has a relationship that is made of parents."""
-    return any(term.relationship is not None and term.relationship.parents for term in layout.terms)
+def terms_with_parents(layout: EquationLayout) -> list[int]:
+    """Numbers of the random terms whose relationship is made of parents."""
+    return [k for k, term in enumerate(layout.terms) if term.relationship is not None and term.relationship.parents]
 
 
 def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reduction:
@@ -32,9 +32,9 @@ def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reductio
     ModelError
         If no random term knows parents.
     """
-    if not knows_parents(layout):
+    known = terms_with_parents(layout)
+    if not known:
         raise ModelError("a reduced animal model is asked for, but no random term has a pedigree -> leave reduce out")
-    known = [k for k, term in enumerate(layout.terms) if term.relationship is not None and term.relationship.parents]
     k = max(known, key=layout.equations)
     relationship, width = layout.terms[k].relationship, layout.width(k)
     assert relationship is not None

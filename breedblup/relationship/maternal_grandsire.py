@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from breedblup.errors import PedigreeError, name_some
 from breedblup.kernels import maternal_grandsire as kernels
 from breedblup.pedigree import Pedigree
+from breedblup.pedigree.reading import SEX_CODES
 from breedblup.relationship.inverse import RelationshipInverse, refuse_other_pedigrees
-
-FEMALE = 2
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _refuse_females(pedigree: Pedigree) -> None:
     if pedigree.sex is None:
         return
     grandsires = np.unique(pedigree.dam[pedigree.dam >= 0])
-    females = grandsires[pedigree.sex[grandsires] == FEMALE]
+    females = grandsires[pedigree.sex[grandsires] == SEX_CODES["female"]]
     if females.size:
         raise PedigreeError(
             f"{pedigree.name}: {name_some(pedigree.ids.gather(females).to_list())} recorded as female in the place of a "
