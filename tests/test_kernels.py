@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import a_ignoring_inbreeding, positive_definite, random_pedigree, tabular_a
 
-from breedblup.kernels import assembly, pedigree
+from breedblup.kernels import assembly, inbreeding, numerator, pedigree
 
 SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 40)
@@ -22,7 +22,7 @@ SPANS = st.integers(1, 15)
 
 def mendelian(sire: np.ndarray, dam: np.ndarray, used: np.ndarray) -> np.ndarray:
     variance = np.empty(sire.size)
-    pedigree.mendelian_variance(sire, dam, used, variance)
+    inbreeding.mendelian_variance(sire, dam, used, variance)
     return variance
 
 
@@ -35,10 +35,10 @@ def a_inverse_dense(sire: np.ndarray, dam: np.ndarray, variance: np.ndarray, par
         lists += [pointer, offspring]
     bounds = np.linspace(0, n, parts + 1).astype(np.int64)
     counts = np.empty(n, dtype=np.int64)
-    pedigree.a_inverse_counts(sire, dam, variance, tuple(lists), bounds, counts)
+    numerator.a_inverse_counts(sire, dam, variance, tuple(lists), bounds, counts)
     pointer = np.concatenate([[0], np.cumsum(counts)])
     indices, values = np.empty(pointer[-1], dtype=np.int32), np.empty(pointer[-1])
-    pedigree.a_inverse_entries(sire, dam, variance, tuple(lists), bounds, pointer, indices, values)
+    numerator.a_inverse_entries(sire, dam, variance, tuple(lists), bounds, pointer, indices, values)
     for j in range(n):
         assert (np.diff(indices[pointer[j] : pointer[j + 1]]) > 0).all()
     return scipy.sparse.csr_array((values, indices, pointer), shape=(n, n)).toarray()
@@ -50,7 +50,7 @@ def test_inbreeding_and_a_inverse(seed: int, n: int, span: int, parts: int) -> N
     sire, dam = random_pedigree(np.random.default_rng(seed), n, span)
     a = tabular_a(sire.tolist(), dam.tolist())
     f = np.zeros(n)
-    pedigree.half_relationship_of_parents(sire, dam, f, f)
+    inbreeding.half_relationship_of_parents(sire, dam, f, f)
     np.testing.assert_allclose(1 + f, np.diag(a), atol=1e-13)
     variance = mendelian(sire, dam, f)
     a_inverse = a_inverse_dense(sire, dam, variance, parts)
@@ -58,10 +58,10 @@ def test_inbreeding_and_a_inverse(seed: int, n: int, span: int, parts: int) -> N
     np.testing.assert_allclose(a_inverse, a_inverse.T, rtol=1e-13)
     vectors = np.random.default_rng(seed).standard_normal((n, 3))
     product = vectors.copy()
-    pedigree.multiply_a(sire, dam, variance, product)
+    numerator.multiply_a(sire, dam, variance, product)
     np.testing.assert_allclose(product, a @ vectors, atol=1e-11)
     back = np.empty_like(vectors)
-    pedigree.multiply_a_inverse(sire, dam, variance, vectors, back)
+    numerator.multiply_a_inverse(sire, dam, variance, vectors, back)
     np.testing.assert_allclose(back, a_inverse @ vectors, atol=1e-9)
 
 
@@ -72,8 +72,8 @@ def test_ignoring_inbreeding(seed: int, n: int, span: int) -> None:
     k = a_ignoring_inbreeding(sire.tolist(), dam.tolist())
     zeros, half, diagonal = np.zeros(n), np.empty(n), np.empty(n)
     variance = mendelian(sire, dam, zeros)
-    pedigree.half_relationship_of_parents(sire, dam, zeros, half)
-    pedigree.relationship_diagonal(sire, dam, variance, half, diagonal)
+    inbreeding.half_relationship_of_parents(sire, dam, zeros, half)
+    inbreeding.relationship_diagonal(sire, dam, variance, half, diagonal)
     np.testing.assert_allclose(diagonal, np.diag(k), atol=1e-12)
     np.testing.assert_allclose(a_inverse_dense(sire, dam, variance, 2) @ k, np.eye(n), atol=1e-9)
 
@@ -83,7 +83,7 @@ def test_sixty_generations_of_full_sibs() -> None:
     dam = sire + 1
     sire[:2] = dam[:2] = -1
     f = np.zeros(sire.size)
-    pedigree.half_relationship_of_parents(sire, dam, f, f)
+    inbreeding.half_relationship_of_parents(sire, dam, f, f)
     by_hand = [0.0, 0.0, 0.25]  # F_t = ¼ (1 + 2 F_{t-1} + F_{t-2}) (Wright 1921)
     for _ in range(57):
         by_hand.append(0.25 * (1 + 2 * by_hand[-1] + by_hand[-2]))

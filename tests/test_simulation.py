@@ -15,7 +15,7 @@ from conftest import EXACT
 from numpy.testing import assert_allclose, assert_array_equal
 
 from breedblup.errors import ModelError
-from breedblup.kernels.pedigree import half_relationship_of_parents
+from breedblup.kernels.inbreeding import half_relationship_of_parents
 from breedblup.simulation import (
     FEMALE,
     MALE,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from breedblup.errors import PedigreeError, counted, name_some
 from breedblup.frames import Table, as_table, positions
-from breedblup.kernels.pedigree import half_relationship_of_parents, mark_ancestors
+from breedblup.kernels.inbreeding import half_relationship_of_parents
+from breedblup.kernels.pedigree import mark_ancestors
 from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns, code_pedigree
 from breedblup.pedigree.rules import PedigreeReport, PedigreeRules
 

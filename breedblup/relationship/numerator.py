@@ -1,7 +1,7 @@
 """The numerator relationship matrix A: its inverse from the pedigree, never A itself.
 
 A = T D T'. All of A⁻¹, products and diagonal come from the parents and the Mendelian sampling variances D
-(`breedblup.kernels.pedigree`).
+(`breedblup.kernels.numerator`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import scipy.sparse
 from numba import get_num_threads
 from numpy.typing import NDArray
 
-from breedblup.kernels import pedigree as kernels
+from breedblup.kernels import numerator
+from breedblup.kernels.inbreeding import half_relationship_of_parents, mendelian_variance, relationship_diagonal
+from breedblup.kernels.pedigree import offspring_of
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.inverse import RelationshipInverse, refuse_other_pedigrees
 
@@ -29,13 +31,13 @@ class PedigreeOperator:
     def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """A⁻¹ V for an n × k block."""
         product = np.empty_like(vectors)
-        kernels.multiply_a_inverse(self.sire, self.dam, self.variance, vectors, product)
+        numerator.multiply_a_inverse(self.sire, self.dam, self.variance, vectors, product)
         return product
 
     def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """A V for an n × k block."""
         product = vectors.copy()
-        kernels.multiply_a(self.sire, self.dam, self.variance, product)
+        numerator.multiply_a(self.sire, self.dam, self.variance, product)
         return product
 
     def entries(self) -> scipy.sparse.csr_array:
@@ -45,19 +47,19 @@ class PedigreeOperator:
         work = 1 + np.diff(lists[0]) + np.diff(lists[2])
         bounds = equal_shares(work, get_num_threads())
         counts = np.empty(n, dtype=np.int64)
-        kernels.a_inverse_counts(self.sire, self.dam, self.variance, lists, bounds, counts)
+        numerator.a_inverse_counts(self.sire, self.dam, self.variance, lists, bounds, counts)
         pointer = np.zeros(n + 1, dtype=np.int64)
         np.cumsum(counts, out=pointer[1:])
         indices = np.empty(pointer[-1], dtype=np.int32)
         values = np.empty(pointer[-1])
-        kernels.a_inverse_entries(self.sire, self.dam, self.variance, lists, bounds, pointer, indices, values)
+        numerator.a_inverse_entries(self.sire, self.dam, self.variance, lists, bounds, pointer, indices, values)
         return csr_from(values, indices, pointer, n)
 
 
 def _offspring_lists(parent: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     pointer = np.empty(parent.size + 1, dtype=np.int32)
     offspring = np.empty(parent.size, dtype=np.int32)
-    kernels.offspring_of(parent, pointer, offspring)
+    offspring_of(parent, pointer, offspring)
     return pointer, offspring
 
 
@@ -98,14 +100,14 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool = True) -> RelationshipInv
     sire, dam = pedigree.sire, pedigree.dam
     used = pedigree.inbreeding if inbreeding else np.zeros(len(pedigree))
     variance = np.empty(len(pedigree))
-    kernels.mendelian_variance(sire, dam, used, variance)
+    mendelian_variance(sire, dam, used, variance)
     if inbreeding:
         diagonal = 1.0 + used
     else:
         half = np.empty(len(pedigree))
-        kernels.half_relationship_of_parents(sire, dam, used, half)
+        half_relationship_of_parents(sire, dam, used, half)
         diagonal = np.empty(len(pedigree))
-        kernels.relationship_diagonal(sire, dam, variance, half, diagonal)
+        relationship_diagonal(sire, dam, variance, half, diagonal)
     variance.flags.writeable = False
     made = (f"A from pedigree {pedigree.name}", "inbreeding considered" if inbreeding else "inbreeding ignored")
     return RelationshipInverse(

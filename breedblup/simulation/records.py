@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
-from breedblup.kernels.pedigree import mendelian_variance
+from breedblup.kernels.inbreeding import mendelian_variance
 from breedblup.kernels.simulation import drop_values
 from breedblup.simulation.pedigrees import FEMALE, SimulatedPedigree, text_ids, unequal_draw
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from breedblup.kernels.pedigree import half_relationship_of_parents
+from breedblup.kernels.inbreeding import half_relationship_of_parents
 from breedblup.simulation import (
     PedigreeOptions,
     RecordOptions,
