@@ -345,3 +345,266 @@ def dominance_by_definition(sire: Sequence[int], dam: Sequence[int]) -> Array:
                 crossed = a[sire[i], dam[j]] * a[dam[i], sire[j]]
                 d[i, j] = 0.25 * (straight + crossed)
     return d
+
+
+def group_shares_by_recursion(
+    sire: Sequence[int], dam: Sequence[int], sire_class: Sequence[int], dam_class: Sequence[int], shares: Array
+) -> Array:
+    """Q: what each animal owes to each group, half of what its parents owe; unknown parents have the shares of their class."""
+    q = np.zeros((len(sire), shares.shape[1]))
+    for i in range(len(sire)):
+        for parent, own in ((sire[i], sire_class[i]), (dam[i], dam_class[i])):
+            q[i] += 0.5 * (q[parent] if parent >= 0 else shares[own])
+    return q
+
+
+def inbreeding_by_contemporaries(
+    sire: Sequence[int], dam: Sequence[int], years: Sequence[int], mean: Mapping[int, float]
+) -> Array:
+    """F where an unknown parent of an animal of year t is related to every older animal by 2 mean[t] (VanRaden 1992)."""
+    n = len(sire)
+    a = np.zeros((n, n))
+    for i in range(n):
+        with_unknown = 2.0 * mean[years[i]]
+
+        def with_parent(parent: int, other: int, unknown: float = with_unknown) -> float:
+            return a[parent, other] if parent >= 0 else unknown
+
+        for j in range(i):
+            a[i, j] = a[j, i] = 0.5 * (with_parent(sire[i], j) + with_parent(dam[i], j))
+        parents = a[sire[i], dam[i]] if sire[i] >= 0 and dam[i] >= 0 else with_unknown
+        a[i, i] = 1.0 + 0.5 * parents
+    return np.diag(a) - 1.0
+
+
+# --- inbreeding by ancestors ------------------------------------------------------------------------------------------
+
+
+def partial_kinship(sire: Sequence[int], dam: Sequence[int], ancestor: int) -> Array:
+    """Kinship by alleles of one ancestor, taken as a founder: ½ with itself, 0 of all that do not descend from it.
+
+    The tabular method with ½ replaced by the kinship with the ancestor (Lacy, Alaks & Walsh 1996); an animal without a parent
+    owes it nothing by that parent. Parents before offspring.
+    """
+    n = len(sire)
+    kinship = np.zeros((n, n))
+    kinship[ancestor, ancestor] = 0.5
+    for i in range(ancestor + 1, n):
+        for parent in (sire[i], dam[i]):
+            if parent >= 0:
+                kinship[i, :i] += 0.5 * kinship[parent, :i]
+        kinship[:i, i] = kinship[i, :i]
+        both = sire[i] >= 0 and dam[i] >= 0
+        kinship[i, i] = kinship[ancestor, i] + (0.5 * kinship[sire[i], dam[i]] if both else 0.0)
+    return kinship
+
+
+def autozygosity_by_enumeration(sire: Sequence[int], dam: Sequence[int], animal: int) -> dict[tuple[int, int], float]:
+    """Probability that both alleles of an animal are copies of one allele, by (owner, role) of its first bearer's parent.
+
+    Every one of the equally likely ways in which the alleles of all animals can be handed down is gone through. An allele that
+    came from an unknown parent is labelled (offspring, role), role 0 for sire and 1 for dam; those of a founder (founder, -1).
+    """
+    handed = [(i, role) for i in range(len(sire)) for role in (0, 1) if (sire[i], dam[i])[role] >= 0]
+    found: dict[tuple[int, int], float] = {}
+    for choice in range(2 ** len(handed)):
+        taken = {link: choice >> k & 1 for k, link in enumerate(handed)}
+        alleles: list[tuple[tuple[int, int, int], ...]] = []
+        for i in range(len(sire)):
+            own = []
+            for role in (0, 1):
+                parent = (sire[i], dam[i])[role]
+                if parent >= 0:
+                    own.append(alleles[parent][taken[i, role]])
+                elif sire[i] < 0 and dam[i] < 0:
+                    own.append((i, -1, role))
+                else:
+                    own.append((i, role, 0))
+            alleles.append(tuple(own))
+        first, second = alleles[animal]
+        if first == second:
+            found[first[:2]] = found.get(first[:2], 0.0) + 0.5 ** len(handed)
+    return found
+
+
+# --- description of a pedigree ----------------------------------------------------------------------------------------
+
+
+def ancestors_by_generation(animal: int, sire: Sequence[int], dam: Sequence[int], depth: int) -> list[list[int]]:
+    """The 2^g ancestors of each generation g = 0, …, depth, sire's side first, -1 unknown; many stand several times."""
+    generations = [[animal]]
+    for _ in range(depth):
+        last = generations[-1]
+        generations.append([parent[j] if j >= 0 else -1 for j in last for parent in (sire, dam)])
+    return generations
+
+
+def contributions_to(members: Sequence[int], sire: Sequence[int], dam: Sequence[int]) -> Array:
+    """Mean of the rows of (I - P)⁻¹ of some animals, row i of P holding ½ at each known parent."""
+    n = len(sire)
+    p = np.zeros((n, n))
+    for i in range(n):
+        for parent in (sire[i], dam[i]):
+            if parent >= 0:
+                p[i, parent] += 0.5
+    return np.asarray(np.linalg.inv(np.eye(n) - p)[list(members)].mean(axis=0), dtype=np.float64)
+
+
+def chosen_ancestors(members: Sequence[int], sire: Sequence[int], dam: Sequence[int]) -> tuple[list[int], list[float]]:
+    """Ancestors and marginal contributions as Boichard, Maignel & Verrier (1997) find them: all anew after each choice."""
+    n = len(sire)
+    cut_sire, cut_dam = list(sire), list(dam)
+    chosen: list[int] = []
+    marginal: list[float] = []
+    while True:
+        contribution = contributions_to(members, cut_sire, cut_dam)
+        explained = np.zeros(n)
+        for i in range(n):
+            parents = [explained[p] for p in (cut_sire[i], cut_dam[i]) if p >= 0]
+            explained[i] = 1.0 if i in chosen else 0.5 * sum(parents)
+        left = contribution * (1.0 - explained)
+        best = int(np.argmax(np.round(left, 13)))  # of equal ones the first
+        if left[best] < 1e-12:
+            return chosen, marginal
+        chosen.append(best)
+        marginal.append(float(left[best]))
+        cut_sire[best] = cut_dam[best] = -1
+
+
+# --- order of equations -----------------------------------------------------------------------------------------------
+
+
+def parts_without_long_rows(dense: Array, leading: int, longest: int) -> list[set[int]]:
+    """Sets of equations that are coupled, directly or by others, when the leading and the long rows are taken out."""
+    short = {i for i in range(leading, len(dense)) if np.count_nonzero(dense[i]) <= longest}
+    parts: list[set[int]] = []
+    while short:
+        part = {min(short)}
+        while grown := {j for i in part for j in np.flatnonzero(dense[i]).tolist() if j in short} - part:
+            part |= grown
+        short -= part
+        parts.append(part)
+    return parts
+
+
+# --- reading a pedigree -----------------------------------------------------------------------------------------------
+
+
+def code_by_dict(
+    rows: Sequence[tuple[str, str | None, str | None]], missing: Sequence[str] = ("", "0", "NA", ".")
+) -> tuple[list[str], list[int], list[int], list[int]]:
+    """Ids parents first, sires, dams, and where the animals of the rows stand, then parents without a row, sires before dams.
+
+    The first row of an animal counts. An animal stands as early as its place in the rows and its ancestors let it.
+    """
+    first: dict[str, tuple[str | None, str | None]] = {}
+    for id, *parents in rows:
+        if id not in first:
+            sire, dam = (None if parent is None or parent in missing else parent for parent in parents)
+            first[id] = (sire, dam)
+    listed = list(first)
+    for role in (0, 1):
+        for id in list(first):
+            parent = first[id][role]
+            if parent is not None and parent not in first and parent not in listed:
+                listed.append(parent)
+    order: list[str] = []
+
+    def put(id: str) -> None:
+        for parent in first.get(id, (None, None)):
+            if parent is not None and parent not in order:
+                put(parent)
+        if id not in order:
+            order.append(id)
+
+    for id in listed:
+        put(id)
+    place = {id: k for k, id in enumerate(order)} | {None: -1}
+    sires, dams = ([place[first.get(id, (None, None))[role]] for id in order] for role in (0, 1))
+    return order, sires, dams, [place[id] for id in listed]
+
+
+def selected_inverse_by_entries(dense: Array) -> Array:
+    """A⁻¹ where L of A = LL' may be other than zero, and the mirror image, entry by entry (Takahashi, Fagan & Chin 1973)."""
+    n = len(dense)
+    lower, filled, inverse = np.linalg.cholesky(dense), dense != 0.0, np.zeros((n, n))
+    for j in range(n):
+        filled[j + 1 :, j + 1 :] |= np.outer(filled[j + 1 :, j], filled[j + 1 :, j])
+    for j in range(n - 1, -1, -1):
+        below = [k for k in range(j + 1, n) if filled[k, j]]
+        for i in [*below[::-1], j]:
+            total = sum(lower[k, j] * inverse[i, k] for k in below)
+            own = 1.0 / lower[j, j] if i == j else 0.0
+            inverse[i, j] = inverse[j, i] = (own - total) / lower[j, j]
+    return inverse
+
+
+# --- the numerator relationship matrix from animals and classes of unknown parents --------------------------------------
+
+
+def added_by_animals(sire: Sequence[int], dam: Sequence[int], variance: Sequence[float], classes: int) -> Array:
+    """Sum over animals of q q'/D, q = 1 at the animal, -½ at its parents, classes behind the animals (Quaas 1988)."""
+    n = len(sire)
+    total = np.zeros((n + classes, n + classes))
+    for i in range(n):
+        q = [(i, 1.0), *((parent, -0.5) for parent in (sire[i], dam[i]) if parent >= 0)]
+        for row, of_row in q:
+            for column, of_column in q:
+                total[row, column] += of_row * of_column / variance[i]
+    return total
+
+
+def trace_to_parents(sire: Sequence[int], dam: Sequence[int], classes: int) -> Array:
+    """T: the share of each gene pool, animal or class, in each animal; classes are of themselves."""
+    n = len(sire)
+    trace = np.eye(n + classes)
+    for i in range(n):
+        for parent in (sire[i], dam[i]):
+            if parent >= 0:
+                trace[i] += 0.5 * trace[parent]
+    return trace
+
+
+# --- unknown parents in classes ---------------------------------------------------------------------------------------
+
+
+def tabular_a_with_classes(sire: Sequence[int], dam: Sequence[int], base: Array) -> Array:
+    """Animals, then classes: the tabular method with an unknown parent of class k at n + k; -1 is related to nobody."""
+    n = len(sire)
+    a = np.zeros((n + len(base), n + len(base)))
+    a[n:, n:] = base
+    for i in range(n):
+        parents = [parent for parent in (sire[i], dam[i]) if parent >= 0]
+        row = sum((0.5 * a[parent] for parent in parents), np.zeros(len(a)))
+        a[i], a[:, i] = row, row
+        a[i, i] = 1.0 + (0.5 * a[sire[i], dam[i]] if len(parents) == 2 else 0.0)
+    return a
+
+
+# --- assembly ---------------------------------------------------------------------------------------------------------
+
+
+def dense_equations(
+    design: Any, layout: Any, residual: Any, covariances: Sequence[Array], dropped: Sequence[int]
+) -> tuple[Array, Array]:
+    """W'R⁻¹W + G₀⁻¹ ⊗ K⁻¹ and W'R⁻¹y, a record at a time; ``residual(i)`` is the covariance of all traits of record i."""
+    lhs, rhs = np.zeros((layout.size, layout.size)), np.zeros(layout.size)
+    for i, y in enumerate(design.y):
+        has = np.flatnonzero(~np.isnan(y))
+        w = np.zeros((y.size, layout.size))
+        for k, term in enumerate(layout.terms):
+            for link in term.links:
+                for entry in link.entries if link.codes[i] >= 0 else ():
+                    e = layout.starts[k] + link.codes[i] * layout.width(k) + entry.coordinate
+                    w[entry.trait, e] += entry.scale * (1.0 if entry.column < 0 else term.values[i, entry.column])
+        inverse = np.linalg.inv(residual(i)[np.ix_(has, has)])
+        lhs += w[has].T @ inverse @ w[has]
+        rhs += w[has].T @ inverse @ y[has]
+    for k, term in enumerate(layout.terms):
+        own = slice(layout.starts[k], layout.starts[k + 1])
+        inverse = np.eye(len(term.levels)) if term.relationship is None else term.relationship.matrix.toarray()
+        if term.kind == "random":
+            lhs[own, own] += np.kron(inverse, np.linalg.inv(covariances[k]))
+    lhs[dropped], lhs[:, dropped], rhs[dropped] = 0.0, 0.0, 0.0
+    lhs[dropped, dropped] = 1.0
+    return lhs, rhs

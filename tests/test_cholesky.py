@@ -26,10 +26,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @contextmanager
-def forced(mode: str, widest: int = cholesky.WIDEST) -> Iterator[None]:
+def forced(mode: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cholesky, "SUPERNODAL_FROM", MODES[mode])
-        patch.setattr(cholesky, "WIDEST", widest)
         yield
 
 
@@ -84,11 +83,11 @@ def check_factor(factor: CholeskyFactor, dense: np.ndarray, rng: np.random.Gener
 
 
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(1, 60), st.floats(0, 1), st.sampled_from(sorted(MODES)), st.sampled_from([1, 3, 128]))
-def test_random_matrices(seed: int, n: int, density: float, mode: str, widest: int) -> None:
+@given(SEEDS, st.integers(1, 60), st.floats(0, 1), st.sampled_from(sorted(MODES)))
+def test_random_matrices(seed: int, n: int, density: float, mode: str) -> None:
     rng = np.random.default_rng(seed)
     dense = dominant(rng, n, density * rng.choice([0.1, 1.0]))
-    with forced(mode, widest):
+    with forced(mode):
         symbolic = analyse(csr_array(dense))
     assert symbolic.mode == mode
     np.testing.assert_array_equal(np.sort(symbolic.order), np.arange(n))
@@ -127,43 +126,12 @@ def test_animal_models(seed: int, animals: int, groups: int, span: int, mode: st
         dominant(np.random.default_rng(1), 300, 1.0),
         animal_model(np.random.default_rng(2), 300, 40, 25),
     ],
-    ids=["one", "diagonal", "dense, in pieces", "animal model"],
+    ids=["one", "diagonal", "dense", "animal model"],
 )
 def test_chosen_matrices(dense: np.ndarray, mode: str) -> None:
     with forced(mode):
         symbolic = analyse(csr_array(dense))
     check_factor(symbolic.factorise(csr_array(dense)), dense, np.random.default_rng(3))
-
-
-def test_wide_supernodes_are_cut_in_pieces() -> None:
-    dense = csr_array(dominant(np.random.default_rng(1), 300, 1.0))
-    np.testing.assert_array_equal(analyse(dense)._pieces.start, [0, 128, 256, 300])
-
-
-@pytest.mark.parametrize("mode", sorted(MODES))
-def test_relaxed_supernodes_store_zeros_and_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(4)
-    dense = animal_model(rng, 80, 6, 12)
-    matrix = csr_array(dense)
-
-    def every_column_alone(parent: np.ndarray, counts: np.ndarray, is_first: np.ndarray) -> None:
-        is_first[:] = True
-
-    def all_columns_together(parent: np.ndarray, counts: np.ndarray, is_first: np.ndarray) -> None:
-        is_first[:] = False
-        is_first[0] = True
-
-    with forced(mode, widest=11):
-        relaxed = analyse(matrix)
-        monkeypatch.setattr(cholesky, "relaxed_supernodes", every_column_alone)
-        alone = analyse(matrix)
-        monkeypatch.setattr(cholesky, "relaxed_supernodes", all_columns_together)
-        together = analyse(matrix)
-    n = dense.shape[0]
-    assert alone._pieces.stored == alone.nonzeros
-    assert alone.nonzeros < relaxed._pieces.stored < together._pieces.stored == n * n
-    for symbolic in (alone, relaxed, together):
-        check_factor(symbolic.factorise(matrix), dense, rng)
 
 
 def test_mode_follows_operations_per_entry() -> None:

@@ -377,7 +377,14 @@ REPLACED = [
     ("[records]", "[record]", r"^evaluation\.toml: \[records\] is missing; it has to be given\nevaluation\.toml: "
      r"unknown section 'record'; did you mean 'records'\? \(known: pedigree, records, model, "),
     ('"p.csv"', '"p"\nsirre = "s"', r"^evaluation\.toml: \[pedigree\] unknown key 'sirre'; did you mean 'sire'\? "
-     r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, missing_parents, rules\)$"),
+     r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, missing_parents, groups, phantom_parents, "
+     r"group_rule, rules\)$"),
+    ('"p.csv"', '"p"\ngroups = ["G"]\nphantom_parents = "f.csv"', r"\[pedigree\]: groups of unknown parents are given "
+     r"twice; give one of groups \(codes\), phantom_parents \(a file\) and group_rule$"),
+    ('"p.csv"', '"p"\ngroups = ["G"]\nmaternal_grandsire = "g"', r"relationships among sires take no groups of unknown "
+     r"parents; leave them out$"),
+    ('"p.csv"', '"p"\ngroups = ["G"]\n[relationships]\nanimal = "dominance"', r"\[pedigree\] groups unknown parents, and "
+     r"\[relationships\] does not use that; leave the groups out$"),
     ('"p.csv"', '"p"\ndam = "d"\nmaternal_grandsire = "g"', r"\[pedigree\]: dam and maternal_grandsire are both given; a "
      r"pedigree of sires has no dams, leave one out$"),
     ('"p.csv"', '"p"\nmaternal_grandsire = "g"\nrules = { sire_and_dam = "repair" }', r"\[pedigree\]: sire_and_dam cannot be "
@@ -441,7 +448,7 @@ ADDED = [
     ('[pedigree.rules]\nborn_after = "wran"',
      r"\[pedigree\.rules\] born_after can be 'error', 'warn' or 'repair', found text 'wran'; did you mean 'warn'\?$"),
     ('[pedigree.rules]\nloop = "warn"', r"\[pedigree\.rules\] pedigree rule 'loop' cannot be 'warn'"),
-    ("[solve]\ninbreeding = 1", r"\[solve\] inbreeding has to be true or false, found the whole number 1$"),
+    ("[solve]\ninbreeding = 1", r"\[solve\] inbreeding: it can be true, false or 'contemporaries', found the whole number 1$"),
     ("[solve]\ntolerance = 0.0", r"\[solve\] tolerance has to be more than 0, found 0\.0$"),
     ("[solve]\nmaximum_rounds = 0", r"\[solve\] maximum_rounds has to be at least 1, found 0$"),
     ("[solve]\nmaximum_rounds = 1.5", r"\[solve\] maximum_rounds has to be a whole number, found the number 1\.5$"),
@@ -450,7 +457,7 @@ ADDED = [
     ('[solve]\ncriterion = "relativ_residual"',
      r"\[solve\] criterion can be 'error', .* found text 'relativ_residual'; did you mean 'relative_residual'\?$"),
     ('[relationships]\nanimal = "pedigre"',
-     r"\[relationships\.animal\] kind can be 'pedigree', 'dominance', 'sire_mgs', 'relationship' or 'inverse', found "
+     r"\[relationships\.animal\] kind can be 'pedigree', 'groups', 'metafounders', 'dominance', 'sire_mgs', 'relationship' or 'inverse', found "
      r"text 'pedigre'; did you"),
     ('[relationships]\nanimal = 5', r"\[relationships\] animal has to be a section, found the whole number 5$"),
     ('[relationships]\nanimla = "pedigree"', r"^evaluation\.toml: \[relationships\] a relationship is given for 'animla', but no "
@@ -460,8 +467,11 @@ ADDED = [
     ('[relationships]\nanimal = { fiel = "k.csv", kind = "inverse" }',
      r"\[relationships\.animal\] unknown key 'fiel'; did you mean 'file'\?"),
     ('[relationships]\nanimal = { kind = "inverse" }', r'\[relationships\] animal: "pedigree" stands alone, and so do '
-     r'"dominance" and "sire_mgs"; '
-     r'\{ file = "k\.csv", kind = "relationship" \} \(or "inverse"\) names a file$'),
+     r'"groups", "dominance" and "sire_mgs"; '
+     r'\{ file = "k\.csv", kind = "relationship" \} \(or "inverse", or "metafounders" with Γ\) names a file$'),
+    ('[relationships]\nanimal = { kind = "groups", ratio = 2.0 }', r'\[relationships\] animal has kind = "groups", and '
+     r"\[pedigree\] has no groups of unknown parents; give groups \(codes in the parent columns\), phantom_parents"),
+    ('[relationships]\nanimal = { kind = "pedigree", ratio = 2.0 }', r"ratio is that of random groups; it goes with kind"),
     ('[relationships]\nanimal = { file = "k.csv", kind = "inverse" }',
      r"\[pedigree\] is given and \[relationships\] does not use it; write which factor's it is, or leave the section"),
     ('[relationships]\nanimal = { kind = "inverse", file = "k", prune = true }',

@@ -18,7 +18,7 @@ from reference import blup_by_v, full_rank_columns, indicator, positive_definite
 import breedblup as bb
 from breedblup.evaluation.tables import accuracy_from_reliability, parent_average, progeny_with_records
 from breedblup.frames import Table
-from breedblup.mme import EnergyBound, factor_fixed
+from breedblup.mme import EnergyBound, FixedSpace
 from breedblup.mme.incidence import _patterns
 from breedblup.solvers.operators import CsrOperator
 
@@ -142,7 +142,7 @@ def test_the_bound_is_a_bound() -> None:
         c = equations.lhs.toarray()
         exact = np.linalg.solve(c, equations.rhs)
         operator = CsrOperator(equations.lhs)
-        bound = EnergyBound(operator, prepared.layout, problem.variances, factor_fixed(equations.lhs, prepared.layout))
+        bound = EnergyBound(operator, prepared.layout, problem.variances, FixedSpace.of(equations))
         rng = np.random.default_rng(seed)
         free = np.ones(exact.size)
         free[prepared.constraints.equations] = 0.0
@@ -437,7 +437,7 @@ def test_mrode_from_the_stages() -> None:
     design = bb.build_design(model, records, {"animal": bb.a_inverse(pedigree)})
     layout = bb.EquationLayout.of(design.terms)
     incidence = bb.build_incidence(design, layout)
-    constraints = bb.constrain_fixed(design, layout)
+    constraints = bb.constrain(design, layout)
     equations = bb.assemble_equations(incidence, layout, constraints).equations(variances)
     x = np.linalg.solve(equations.lhs.toarray(), equations.rhs)
     whole = bb.evaluate(model, records, variances, {"animal": pedigree})

@@ -414,9 +414,10 @@ class Scaled:
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def apply(self, r: np.ndarray, out: np.ndarray) -> None:
+    def apply(self, r: np.ndarray, out: np.ndarray) -> float:
         with np.errstate(invalid="ignore"):
             out[:] = self.factor * r
+            return float(r @ out)
 
 
 def unheard() -> np.errstate:
@@ -577,15 +578,17 @@ def test_blocks_of_mixed_widths(seed: int, widths: list[int], skipped: int) -> N
     for first, end in pairwise(starts):
         inverse[first:end, first:end] = np.linalg.inv(dense[first:end, first:end])
     r, out = rng.standard_normal(n - skipped), np.full(n - skipped, np.nan)
-    preconditioner.apply(r, out)
+    product = preconditioner.apply(r, out)
     np.testing.assert_allclose(out, inverse[skipped:, skipped:] @ r, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(product, r @ out, rtol=1e-9)
 
 
 def test_diagonal_preconditioner() -> None:
     dense = positive_definite(np.random.default_rng(3), 6)
-    out = np.empty(6)
-    diagonal(csr_array(dense)).apply(np.arange(6.0), out)
-    np.testing.assert_allclose(out, np.arange(6.0) / np.diag(dense), rtol=1e-14)
+    r, out = np.arange(6.0), np.empty(6)
+    product = diagonal(csr_array(dense)).apply(r, out)
+    np.testing.assert_allclose(out, r / np.diag(dense), rtol=1e-14)
+    np.testing.assert_allclose(product, r @ out, rtol=1e-14)
 
 
 def equations(rng: np.random.Generator, records: int, random: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -613,8 +616,9 @@ def test_fixed_effects_and_blocks() -> None:
     for first, end in ((6, 7), (7, 12), (12, 20), (20, 26)):
         inverse[first:end, first:end] = np.linalg.inv(lhs[first:end, first:end])
     r, out = rng.standard_normal(26), np.full(26, np.nan)
-    preconditioner.apply(r, out)
+    product = preconditioner.apply(r, out)
     np.testing.assert_allclose(out, inverse @ r, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(product, r @ out, rtol=1e-9)
     assert out[[0, 5]].tolist() == [0.0, 0.0]
 
     options = PcgOptions(1e-12, "relative_residual")

@@ -15,7 +15,7 @@ from conftest import EXACT
 from numpy.testing import assert_allclose, assert_array_equal
 
 from breedblup.errors import ModelError
-from breedblup.kernels.inbreeding import half_relationship_of_parents
+from breedblup.kernels.inbreeding import NO_CLASSES, half_relationship_of_parents
 from breedblup.simulation import (
     FEMALE,
     MALE,
@@ -43,7 +43,7 @@ def pedigree() -> SimulatedPedigree:
 def inbreeding_of(pedigree: SimulatedPedigree) -> np.ndarray[Any, np.dtype[np.float64]]:
     """F of every animal."""
     inbreeding = np.zeros(len(pedigree))
-    half_relationship_of_parents(pedigree.sire, pedigree.dam, inbreeding, inbreeding)
+    half_relationship_of_parents(pedigree.sire, pedigree.dam, NO_CLASSES, inbreeding, inbreeding, 0)
     return inbreeding
 
 

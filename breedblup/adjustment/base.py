@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, name_some
 from breedblup.evaluation import Evaluation, RandomEffects
-from breedblup.frames import positions
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse
 
@@ -64,7 +63,7 @@ def check_base(base: Base, relationships: Mapping[str, RelationshipInverse]) -> 
     if not relationships:
         raise ModelError("a base is asked for, but no random term has a relationship -> leave the base out")
     for relationship in _moved(list(relationships.values())):
-        _members(base, relationship, np.ones(len(relationship), dtype=bool))
+        _members(base, relationship, np.ones(relationship.animals, dtype=bool))
 
 
 def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
@@ -98,7 +97,8 @@ def rebase(evaluation: Evaluation, base: Base) -> Evaluation:
             continue
         if key[0] not in members:
             members[key[0]] = _members(base, relationship, _recorded(effects))[_user_order(relationship)]
-        mean = float(table["ebv"].to_numpy()[members[key[0]]].mean())
+        of_animals = table["ebv"].to_numpy()[: relationship.animals]  # identical twins, which stand last, count once
+        mean = float(of_animals[members[key[0]]].mean())
         tables.append(table.with_columns(pl.col("ebv") - mean, pl.col("parent_average") - mean))
         subtracted[key] = subtracted.get(key, 0.0) + mean
         called = key[0] if of_terms[key[0]] == 1 else " ".join(key)
@@ -113,7 +113,9 @@ def _recorded(effects: RandomEffects) -> NDArray[np.bool_]:
     """Animals with records of their own: of the first group's effects, for any trait."""
     first = effects.term.functions[0].group
     own = [function.group == first for function in effects.term.functions]
-    most: NDArray[np.int64] = effects.records[:, own].max(axis=1)
+    relationship = effects.term.relationship
+    animals = slice(None if relationship is None else relationship.animals)
+    most: NDArray[np.int64] = effects.records[animals, own].max(axis=1)
     recorded: NDArray[np.bool_] = most > 0
     return recorded
 
@@ -128,7 +130,7 @@ def _moved(relationships: Sequence[RelationshipInverse]) -> list[RelationshipInv
 
 def _user_order(relationship: RelationshipInverse) -> NDArray[np.int32]:
     if relationship.pedigree is None:
-        return np.arange(len(relationship), dtype=np.int32)
+        return np.arange(relationship.animals, dtype=np.int32)
     return relationship.pedigree.user_order
 
 
@@ -138,11 +140,12 @@ def _members(base: Base, relationship: RelationshipInverse, recorded: NDArray[np
         wanted = pl.Series(base.ids, dtype=pl.String).unique(maintain_order=True)
         if not len(wanted):
             raise ModelError("the base is empty: no ids are given")
-        found = positions(wanted, relationship.ids)
-        if (found < 0).any():
-            unknown = wanted.filter(pl.Series(found < 0))
+        found = relationship.positions_of(wanted)
+        lacking = (found < 0) | (found >= relationship.animals)
+        if lacking.any():
+            unknown = wanted.filter(pl.Series(lacking))
             raise ModelError(f"base animals that are not evaluated: {name_some(unknown.to_list())}")
-        members = np.zeros(len(relationship), dtype=bool)
+        members = np.zeros(relationship.animals, dtype=bool)
         members[found] = True
         return members
     pedigree = relationship.pedigree

@@ -21,7 +21,8 @@ class EvaluateOptions:
     pev
         ``auto`` (where the factor can be had), ``exact`` or ``none``.
     inbreeding
-        Whether A⁻¹ takes inbreeding into account.
+        Whether A⁻¹ takes inbreeding into account; ``contemporaries``: with unknown parents as inbred as the animals of the
+        year are (`inbreeding_of_contemporaries`).
     accuracy
         Scale of the accuracy: ``r``, ``r2`` or ``bif``.
     unknown_animals
@@ -39,7 +40,7 @@ class EvaluateOptions:
 
     method: Literal["auto", "cholesky", "pcg"] = "auto"
     pev: Literal["auto", "exact", "none"] = "auto"
-    inbreeding: bool = True
+    inbreeding: bool | Literal["contemporaries"] = True
     accuracy: AccuracyScale = "r"
     unknown_animals: Literal["error", "founder"] = "error"
     missing_effects: Literal["error", "drop"] = "error"
@@ -57,6 +58,8 @@ class EvaluateOptions:
         ):
             if getattr(self, name) not in allowed:
                 raise ModelError(f"{name} is {getattr(self, name)!r}; it can be {', '.join(map(repr, allowed))}")
+        if not (isinstance(self.inbreeding, bool) or self.inbreeding == "contemporaries"):
+            raise ModelError(f"inbreeding is {self.inbreeding!r}; it can be True, False or 'contemporaries'")
         if not (self.reduce is None or isinstance(self.reduce, bool)):
             raise ModelError(f"reduce is {self.reduce!r}; it can be True, False or None")
         if self.memory_bytes is not None and not (isinstance(self.memory_bytes, int) and self.memory_bytes > 0):

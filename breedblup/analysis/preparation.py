@@ -18,12 +18,12 @@ from breedblup.mme import (
     EquationLayout,
     EquationPattern,
     build_incidence,
-    constrain_fixed,
+    constrain,
     count_pattern,
 )
 from breedblup.mme.reduction import Reduction
 from breedblup.model import Model
-from breedblup.pedigree import Pedigree
+from breedblup.pedigree import ContemporaryInbreeding, Pedigree, inbreeding_of_contemporaries
 from breedblup.plan import (
     CSR_ENTRY,
     SolvePlan,
@@ -34,7 +34,7 @@ from breedblup.plan import (
     plan_reduced,
     refuse_unless_fits,
 )
-from breedblup.relationship import RelationshipInverse, a_inverse
+from breedblup.relationship import RelationshipInverse, a_inverse, group_inverse
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
 from breedblup.variances import VarianceComponents
 
@@ -105,10 +105,10 @@ def prepare(
     refuse_unless_fits("coding the records for the equations", needed, budget, "give more memory")
     with watch.stage("equations", f"assembling {layout.size:,} equations"):
         incidence = build_incidence(design, layout)
-        constraints = constrain_fixed(design, layout)
+        constraints = constrain(design, layout)
         counts = count_pattern(incidence, layout, constraints.equations)
         refuse_unless_fits("assembling the equations", needed + counts.bytes, budget, "give more memory")
-        pattern = EquationPattern.of(counts, layout)
+        pattern = EquationPattern.of(counts, layout, constraints)
     reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout)
     notes += () if reduction is None else (reduction_note(reduction, layout),)
@@ -223,8 +223,17 @@ def _inverses(
         notes += given.report.warnings
         if options.unknown_animals == "founder":
             pedigree = add_founders(pedigree, model, table, name, notes)
-        inverses[name] = a_inverse(pedigree, inbreeding=options.inbreeding)
+        inbreeding = inbreeding_asked_for(pedigree, options)
+        make = a_inverse if pedigree.groups is None else group_inverse
+        inverses[name] = make(pedigree, inbreeding=inbreeding)
     return inverses, tuple(notes)
+
+
+def inbreeding_asked_for(pedigree: Pedigree, options: EvaluateOptions) -> bool | ContemporaryInbreeding:
+    """What inbreeding A⁻¹ is to take into account."""
+    if options.inbreeding == "contemporaries":
+        return inbreeding_of_contemporaries(pedigree)
+    return bool(options.inbreeding)
 
 
 def _incidence_bytes(layout: EquationLayout, design: Design) -> int:

@@ -123,21 +123,21 @@ def solve_system(
         If the iteration did not end well.
     """
     options = prepared.options.pcg
-    operator = CsrOperator(system.lhs)
     if prepared.plan.method == "cholesky":
         assert factor is not None
-        direct = _direct_solution(operator, system.rhs, factor)
+        direct = _direct_solution(CsrOperator(system.lhs), system.rhs, factor)
         return replace(direct, x=system.expand(direct.x))
-    fixed = system.factor_fixed()
+    fixed, ordered = system.factor_fixed(), system.in_locality_order()
 
     def tell(record: PcgRound) -> None:
         if monitor is not None:
             monitor("round", {"round": record.round, "error": record.error_estimate})
 
     solution = solve_pcg(
-        operator, system.rhs, system.preconditioner(fixed), options=options,
-        error_bound=system.bound(prepared.variances, fixed), monitor=tell,
+        ordered.operator, ordered.rhs, ordered.preconditioner(fixed), options=options,
+        error_bound=ordered.bound(prepared.variances, fixed), monitor=tell,
     )  # fmt: skip
+    solution = ordered.as_laid_out(solution)
     if not solution.converged:
         raise NotConverged(
             f"PCG stopped after {len(solution.rounds)} rounds with {options.criterion} at {_reached(solution):.1e}, above "
@@ -190,7 +190,7 @@ def _evaluation(
         "records_used": design.counts.used,
         "records_without_trait": design.counts.without_trait,
         "records_without_effect": design.counts.without_effect,
-        "animals": max((len(term.levels) for term in design.random if term.relationship), default=0),
+        "animals": max((term.relationship.animals for term in design.random if term.relationship), default=0),
         "equations": layout.size,
         "nonzeros": prepared.pattern.nonzeros,
     }
@@ -225,6 +225,13 @@ def _base_in_words(relationships: Mapping[str, RelationshipInverse]) -> str:
     """What a breeding value of 0 means before any other base is asked for."""
     if not relationships:
         return "none: no random term has a relationship"
+    kinds = {one.groups.kind for one in relationships.values() if one.groups is not None}
+    if "fixed" in kinds:
+        return (
+            "breeding values are relative to groups of unknown parents that were set to 0: only their differences count"
+        )
+    if kinds:
+        return "the expected breeding value of groups of unknown parents is 0"
     if all(relationship.parents for relationship in relationships.values()):
         return "the expected breeding value of animals without known parents is 0"
     return "expected breeding values are 0 under the relationships given"

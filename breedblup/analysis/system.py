@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError, counted
-from breedblup.mme import EnergyBound, EquationLayout, EquationPattern, MixedModelEquations, factor_fixed
+from breedblup.errors import ModelError, NotPositiveDefinite, counted
+from breedblup.mme import (
+    EnergyBound,
+    EquationLayout,
+    EquationPattern,
+    FixedSpace,
+    MixedModelEquations,
+    factor_fixed,
+    group_equations,
+)
 from breedblup.mme.reduction import ReducedEquations, Reduction, analyse_reduction, eliminable
-from breedblup.solvers.operators import CsrOperator
+from breedblup.solvers.locality import locality_order
+from breedblup.solvers.operators import CsrOperator, LowerOperator
 from breedblup.solvers.preconditioners import FixedAndBlocks
 from breedblup.solvers.rank import RankFactor
+from breedblup.solvers.records import Solution
 from breedblup.variances import VarianceComponents
+
+_Vector = NDArray[np.float64]
 
 
 def terms_with_parents(layout: EquationLayout) -> list[int]:
@@ -38,9 +51,9 @@ def find_reduction(pattern: EquationPattern, layout: EquationLayout) -> Reductio
     k = max(known, key=layout.equations)
     relationship, width = layout.terms[k].relationship, layout.width(k)
     assert relationship is not None
-    is_parent = np.zeros(len(relationship), dtype=np.bool_)
+    is_parent = np.zeros(relationship.animals, dtype=np.bool_)
     for parent, _ in relationship.parents:
-        is_parent[parent[parent >= 0]] = True
+        is_parent[parent[(parent >= 0) & (parent < is_parent.size)]] = True
     lhs = pattern.pattern.matrix(pattern.values)
     candidates = layout.starts[k] + width * np.flatnonzero(~is_parent)
     starts = eliminable(lhs, candidates, width) if width else candidates[:0]
@@ -99,21 +112,82 @@ class System:
         """Factor of the leading block, that of the fixed effects."""
         return factor_fixed(self.lhs, self.equations.layout)
 
-    def preconditioner(self, fixed: RankFactor) -> FixedAndBlocks:
-        """Exact for the fixed effects, blocks of one level each for the rest."""
+    def blocks(self) -> NDArray[np.int64]:
+        """First equation of each level's block among those solved, and the end."""
         blocks = self.equations.layout.blocks()
-        if self.reduced is not None:
-            kept = self.reduced.kept
-            blocks = np.append(np.flatnonzero(np.isin(kept, blocks)), kept.size)
-        return FixedAndBlocks.of(self.lhs, blocks, fixed)
+        if self.reduced is None:
+            return blocks
+        first = np.zeros(self.equations.layout.size, np.bool_)
+        first[blocks[:-1]] = True
+        kept = self.reduced.kept
+        return np.append(np.flatnonzero(first[kept]), kept.size)
+
+    def in_locality_order(self) -> OrderedSystem:
+        """What PCG iterates on: one triangle, in an order in which coupled equations lie near each other."""
+        blocks, cut = self.blocks(), self.equations.layout.fixed_size
+        locality = locality_order(self.lhs, blocks[np.searchsorted(blocks, cut) :])
+        return OrderedSystem(self, LowerOperator(self.lhs, locality))
 
     def bound(self, variances: VarianceComponents, fixed: RankFactor) -> EnergyBound | ReducedBound:
         """How far an iterate is from the solution; ``fixed`` is what `factor_fixed` gave."""
         lhs, layout = self.equations.lhs, self.equations.layout
-        if self.reduced is None:
-            return EnergyBound(CsrOperator(lhs), layout, variances, fixed)
-        whole = EnergyBound(CsrOperator(lhs), layout, variances, factor_fixed(lhs, layout))
-        return ReducedBound(whole, self.reduced.kept)
+        groups = group_equations(layout)
+        known = self.reduced is None and not groups.size
+        space = FixedSpace(layout, groups, fixed) if known else FixedSpace.of(self.equations)
+        whole = EnergyBound(CsrOperator(lhs), layout, variances, space)
+        return whole if self.reduced is None else ReducedBound(whole, self.reduced.kept)
+
+
+@dataclass(frozen=True)
+class OrderedSystem:
+    """A system in an order of its own, fixed effects first: what belongs to its equations stands in that order.
+
+    Attributes
+    ----------
+    system
+        The equations as they are laid out.
+    operator
+        Their left-hand side, with the order.
+    """
+
+    system: System
+    operator: LowerOperator
+
+    @property
+    def rhs(self) -> NDArray[np.float64]:
+        """Right-hand side."""
+        return self.operator.locality.to_order(self.system.rhs)
+
+    def preconditioner(self, fixed: RankFactor) -> FixedAndBlocks:
+        """Exact for the fixed effects, blocks of one level each for the rest.
+
+        Raises
+        ------
+        NotPositiveDefinite
+            Naming the equation, if a block is not positive definite.
+        """
+        locality = self.operator.locality
+        try:
+            return FixedAndBlocks.of(self.operator.lower, locality.starts, fixed)
+        except NotPositiveDefinite as failure:
+            equation = self.system.number(int(locality.order[failure.equation]))
+            raise NotPositiveDefinite(
+                f"{self.system.equations.layout.describe(equation)} has a non-positive pivot in the block of its level: the "
+                "equations are not positive definite -> look at its variances",
+                equation,
+            ) from None
+
+    def bound(self, variances: VarianceComponents, fixed: RankFactor) -> Callable[[_Vector, _Vector], float]:
+        """How far an iterate in this order is from the solution; ``fixed`` is what `System.factor_fixed` gave."""
+        bound, back = self.system.bound(variances, fixed), self.operator.locality.from_order
+        return lambda x, residual: bound(back(x), back(residual))
+
+    def as_laid_out(self, solution: Solution) -> Solution:
+        """A solution and the state it goes on from, in the order of the system."""
+        back, state = self.operator.locality.from_order, solution.state
+        if state is not None:
+            state = replace(state, x=back(state.x), r=back(state.r), p=back(state.p))
+        return replace(solution, x=back(solution.x), state=state)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,11 @@ def random_term(term: Random, key: str, coding: Coding, relationships: Mapping[s
             for group in term.groups
         ]
         coding.notes.append(f"{key}: {'; '.join(relationship.made)}")
+        if relationship.twins.height:
+            coding.notes.append(
+                f"{key}: identical twins and clones have the level of the animal whose genotype they share: "
+                f"{name_some(relationship.twins['id'].to_list())}"
+            )
     values: list[NDArray[np.float64]] = []
     functions, entries = _effects(term, key, coding, values)
     links = []
@@ -133,7 +138,7 @@ def _own_levels(term: Random, coding: Coding) -> tuple[pl.Series, list[list[NDAr
 def _positions_in(
     relationship: RelationshipInverse, term: Random, column: str, text: pl.Series, coding: Coding
 ) -> NDArray[np.int32]:
-    codes = positions(text, relationship.ids)
+    codes = relationship.positions_of(text)
     unknown = np.flatnonzero((codes < 0) & text.is_not_null().to_numpy())
     if unknown.size:
         animals = text.gather(unknown).unique(maintain_order=True).to_list()

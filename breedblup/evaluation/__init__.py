@@ -8,16 +8,19 @@ from breedblup.evaluation.effects import RandomEffects, inverse_by_level, random
 from breedblup.evaluation.result import Evaluation
 from breedblup.evaluation.tables import (
     GENETIC_COLUMNS,
+    GROUP_COLUMNS,
     AccuracyScale,
     accuracy_from_reliability,
     fixed_table,
     genetic_rows,
     genetic_table,
+    groups_table,
     random_table,
 )
 
 __all__ = [
     "GENETIC_COLUMNS",
+    "GROUP_COLUMNS",
     "AccuracyScale",
     "Evaluation",
     "RandomEffects",
@@ -25,6 +28,7 @@ __all__ = [
     "fixed_table",
     "genetic_rows",
     "genetic_table",
+    "groups_table",
     "inverse_by_level",
     "random_effects",
     "random_table",

@@ -26,7 +26,8 @@ class RandomEffects:
     solutions
         n × c, in the order of ``term.levels``.
     pev
-        n × c × c: prediction error (co)variances of the effects of each level; None where they were not computed.
+        n × c × c: prediction error (co)variances of the effects of each level; None where they were not computed, and where
+        levels are relative to fixed groups of unknown parents.
     records
         n × c: records that each effect of a level stands in.
     """
@@ -64,6 +65,12 @@ def random_effects(
     levels, width = len(term.levels), layout.width(k)
     solutions = x[layout.starts[k] : layout.starts[k + 1]].reshape(levels, width)
     pev = inverse_blocks
+    if (
+        term.relationship is not None
+        and term.relationship.groups is not None
+        and term.relationship.groups.kind == "fixed"
+    ):
+        pev = None  # that of û at groups set to zero: no property of the animal
     if loading is not None:
         solutions = solutions @ loading.T
         pev = None if pev is None else loading @ pev @ loading.T

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, counted, nearest
 from breedblup.evaluation.effects import RandomEffects
-from breedblup.evaluation.tables import AccuracyScale, random_table
+from breedblup.evaluation.tables import AccuracyScale, groups_table, random_table
 from breedblup.frames import give_back
 from breedblup.model import Model
 from breedblup.plan import SolvePlan
@@ -90,6 +90,15 @@ class Evaluation:
         return give_back(self.genetic, self.backend)
 
     @property
+    def groups(self) -> Any:
+        """One row for each group of unknown parents, or metafounder, and each effect of its term; empty where there are none.
+
+        Columns: ``group, kind, term, trait, effect, solution, pev, unknown_parents``. Of fixed groups only differences are
+        estimable, and ``pev`` is null.
+        """
+        return give_back(groups_table(list(self.effects.values())), self.backend)
+
+    @property
     def fixed(self) -> Any:
         """One row for each fixed effect: ``term, level, trait, estimate, se, constrained``."""
         return give_back(self.fixed_effects, self.backend)
@@ -129,10 +138,16 @@ class Evaluation:
         if len(tables) > EFFECTS_SHOWN:
             lines.append(f"  and {len(tables) - EFFECTS_SHOWN} more effects")
         if tables and tables[0]["reliability"].is_null().all():
-            lines.append("  reliability not computed: " + "; ".join(self.plan.reasons))
+            lines.append("  reliability not computed: " + "; ".join(self._why_no_reliability()))
         if len(tables) == 1:
             lines += ["  highest:", *(f"    {line}" for line in _best(tables[0]))]
         return lines
+
+    def _why_no_reliability(self) -> tuple[str, ...]:
+        kinds = {one.groups.kind for one in self.relationships.values() if one.groups is not None}
+        if "fixed" in kinds and self.plan.pev:
+            return ("with fixed groups of unknown parents only differences between breeding values are estimable",)
+        return self.plan.reasons
 
     def _of_effect(self, table: pl.DataFrame, *, alone: bool) -> list[str]:
         """Mean, spread and reliability of one effect."""

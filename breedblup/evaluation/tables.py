@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from breedblup.design import DesignTerm
 from breedblup.evaluation.effects import RandomEffects
 from breedblup.mme import Constraints, EquationLayout
+from breedblup.pedigree.twins import with_twins
 from breedblup.relationship import RelationshipInverse
 
 AccuracyScale = Literal["r", "r2", "bif"]
@@ -26,6 +27,12 @@ GENETIC_COLUMNS: Mapping[str, Any] = {
     "id": pl.String, "term": pl.String, "trait": pl.String, "effect": pl.String, "ebv": pl.Float64, "pev": pl.Float64,
     "reliability": pl.Float64, "accuracy": pl.Float64, "inbreeding": pl.Float64, "records": pl.Int64,
     "progeny_records": pl.Int64, "parent_average": pl.Float64, "mendelian_sampling": pl.Float64,
+}  # fmt: skip
+
+
+GROUP_COLUMNS: Mapping[str, Any] = {
+    "group": pl.String, "kind": pl.String, "term": pl.String, "trait": pl.String, "effect": pl.String, "solution": pl.Float64,
+    "pev": pl.Float64, "unknown_parents": pl.Float64,
 }  # fmt: skip
 
 
@@ -69,20 +76,29 @@ def genetic_rows(
     term = effects.term
     relationship = term.relationship
     assert relationship is not None
-    ebv = effects.solutions @ weights
-    records = effects.records[:, weights != 0].max(axis=1, initial=0)
+    animals = slice(0, relationship.animals)
+    solutions = effects.solutions @ weights
+    ebv = solutions[animals]
+    records = effects.records[animals, weights != 0].max(axis=1, initial=0)
     columns: dict[str, Any] = dict.fromkeys(GENETIC_COLUMNS)
-    columns |= {"id": term.levels, "term": term.name, "trait": trait, "effect": name, "ebv": ebv, "records": records}
+    columns |= {
+        "id": term.levels[animals],
+        "term": term.name,
+        "trait": trait,
+        "effect": name,
+        "ebv": ebv,
+        "records": records,
+    }
     if effects.pev is not None:
-        pev = np.einsum("nij,i,j->n", effects.pev, weights, weights)
+        pev = np.einsum("nij,i,j->n", effects.pev[animals], weights, weights)
         columns["pev"] = pev
         prior = float(weights @ effects.covariance @ weights)
         if prior > NO_VARIANCE * float(np.abs(weights) @ np.sqrt(effects.covariance.diagonal())) ** 2:
-            reliability = 1.0 - pev / (relationship.diagonal * prior)
+            reliability = 1.0 - pev / (relationship.diagonal[animals] * prior)
             reliability = reliability.clip(0.0, 1.0)  # rounding alone takes it below 0, where nothing is known
             columns |= {"reliability": reliability, "accuracy": accuracy_from_reliability(reliability, scale)}
     if relationship.parents:
-        average = parent_average(ebv, relationship.parents)
+        average = parent_average(relationship.with_classes(solutions), relationship.parents)
         columns |= {
             "inbreeding": relationship.inbreeding,
             "progeny_records": progeny_with_records(records > 0, relationship.parents),
@@ -93,9 +109,12 @@ def genetic_rows(
 
 
 def parent_average(ebv: NDArray[np.float64], parents: Parents) -> NDArray[np.float64]:
-    """What an animal expects of its parents: ½ (û_sire + û_dam) for A; an unknown parent stands at the base, 0."""
+    """What an animal expects of its parents: ½ (û_sire + û_dam) for A; an unknown parent stands at the base, 0.
+
+    ``ebv`` is that of animals, and of classes of unknown parents after them where there are any.
+    """
     with_base = np.append(ebv, 0.0)  # position -1
-    average = np.zeros_like(ebv)
+    average = np.zeros(parents[0][0].size)
     for parent, share in parents:
         average += share * with_base[parent]
     return average
@@ -106,7 +125,7 @@ def progeny_with_records(recorded: NDArray[np.bool_], parents: Parents) -> NDArr
     counts = np.zeros(recorded.size, dtype=np.int64)
     counted: list[NDArray[np.int32]] = []
     for parent, _ in parents:
-        first = recorded & (parent >= 0)
+        first = recorded & (parent >= 0) & (parent < recorded.size)
         for before in counted:
             first &= parent != before
         counts += np.bincount(parent[first], minlength=recorded.size)
@@ -116,25 +135,52 @@ def progeny_with_records(recorded: NDArray[np.bool_], parents: Parents) -> NDArr
 
 def random_table(effects: RandomEffects) -> pl.DataFrame:
     """The table of `Evaluation.random` for one term: level, trait, effect, solution, pev; one effect after the other."""
-    term = effects.term
+    relationship = effects.term.relationship
+    if relationship is None:
+        return pl.concat(_solutions(effects, slice(None)))
+    tables = _solutions(effects, slice(0, relationship.animals))
+    return pl.concat([_in_users_order(table, relationship) for table in tables])
+
+
+def _solutions(effects: RandomEffects, rows: slice) -> list[pl.DataFrame]:
+    """Solutions of some levels, a table for each effect."""
     tables = []
-    for c, coordinate in enumerate(term.coordinates):
-        pev = None if effects.pev is None else np.ascontiguousarray(effects.pev[:, c, c])
+    for c, coordinate in enumerate(effects.term.coordinates):
+        pev = None if effects.pev is None else np.ascontiguousarray(effects.pev[rows, c, c])
         columns = {
-            "level": term.levels, "trait": coordinate.trait, "effect": coordinate.effect,
-            "solution": np.ascontiguousarray(effects.solutions[:, c]), "pev": pev,
+            "level": effects.term.levels[rows], "trait": coordinate.trait, "effect": coordinate.effect,
+            "solution": np.ascontiguousarray(effects.solutions[rows, c]), "pev": pev,
         }  # fmt: skip
-        table = pl.DataFrame(columns, schema_overrides={"pev": pl.Float64})
-        tables.append(table if term.relationship is None else _in_users_order(table, term.relationship))
+        tables.append(pl.DataFrame(columns, schema_overrides={"pev": pl.Float64}))
+    return tables
+
+
+def groups_table(effects: Sequence[RandomEffects]) -> pl.DataFrame:
+    """The table of `Evaluation.groups`: solutions of groups of unknown parents, or of metafounders.
+
+    ``unknown_parents`` counts those that belong to the group, by their shares.
+    """
+    tables = [pl.DataFrame(schema=GROUP_COLUMNS)]
+    for one in effects:
+        relationship = one.term.relationship
+        if relationship is None or relationship.groups is None:
+            continue
+        groups = relationship.groups
+        members = None if relationship.pedigree is None else relationship.pedigree.groups
+        for table in _solutions(one, slice(relationship.animals, None)):
+            named = table.rename({"level": "group"}).with_columns(
+                pl.lit(one.term.name).alias("term"),
+                pl.lit(groups.kind).alias("kind"),
+                pl.lit(None if members is None else pl.Series(members.members())).alias("unknown_parents"),
+            )
+            tables.append(named.select(list(GROUP_COLUMNS)).cast(pl.Schema(GROUP_COLUMNS)))
     return pl.concat(tables)
 
 
 def _in_users_order(table: pl.DataFrame, relationship: RelationshipInverse) -> pl.DataFrame:
-    """Rows of a relationship's levels as the user gave them; copied only where that is another order."""
+    """Rows of a relationship's levels as the user gave them, then its identical twins; copied only where that differs."""
     pedigree = relationship.pedigree
-    if pedigree is None or (np.diff(pedigree.user_order) == 1).all():
-        return table
-    return table[pedigree.user_order]
+    return table if pedigree is None else with_twins(table, pedigree.user_order, pedigree.twins)
 
 
 def fixed_table(

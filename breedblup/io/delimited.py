@@ -57,7 +57,7 @@ def inspect_layout(path: Path) -> Layout:
     """Recognise the layout of a delimited text file; refuse what would be read wrongly, naming its first bad line."""
     try:
         with open_bytes(path) as file:
-            header, delimiter = _header(path.name, file.readline())
+            header, delimiter = read_header(path.name, file.readline())
             quoted, clean, lines = _scan(file, delimiter, len(header))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise InputError(f"{path.name}: the compressed file is damaged or cut short; copy it again") from None
@@ -67,8 +67,8 @@ def inspect_layout(path: Path) -> Layout:
     return layout
 
 
-def _header(name: str, line: bytes) -> tuple[tuple[str, ...], str]:
-    """Column names and delimiter of the header line."""
+def read_header(name: str, line: bytes) -> tuple[tuple[str, ...], str]:
+    """Column names and delimiter of the header line; `InputError` where it cannot be one."""
     if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
         raise InputError(_not_plain_text(name, 1))
     line = line.removeprefix(_BYTE_ORDER_MARK)

@@ -17,8 +17,9 @@ import polars as pl
 
 from breedblup.errors import InputError
 from breedblup.frames import Table, as_table
+from breedblup.io.cells import NotPlainError, plain_cells
 from breedblup.io.delimited import Layout, inspect_layout, refuse_first_fault
-from breedblup.pedigree import MISSING_PARENTS, Pedigree, PedigreeColumns, PedigreeRules
+from breedblup.pedigree import MISSING_PARENTS, Pedigree, PedigreeColumns, PedigreeRules, PhantomParents
 
 _PARQUET_MAGIC = b"PAR1"
 
@@ -33,6 +34,11 @@ def read_table(path: str | PathLike[str]) -> Table:
         one name, or a line whose number of cells is not that of the header.
     """
     place = Path(fspath(path))
+    return _read_parquet(place) if _is_parquet(place) else _read_text(place)
+
+
+def _is_parquet(place: Path) -> bool:
+    """Whether a file is Parquet, by its content or name; `InputError` where there is nothing to read."""
     try:
         with place.open("rb") as file:
             start = file.read(len(_PARQUET_MAGIC))
@@ -44,9 +50,7 @@ def read_table(path: str | PathLike[str]) -> Table:
         raise InputError(f"{place}: the file cannot be read: {wrong.strerror}") from None
     if not start:
         raise InputError(f"{place.name}: the file is empty")
-    if start == _PARQUET_MAGIC or place.suffix == ".parquet":
-        return _read_parquet(place)
-    return _read_text(place)
+    return start == _PARQUET_MAGIC or place.suffix == ".parquet"
 
 
 def read_records(source: Any) -> Table:
@@ -60,6 +64,7 @@ def read_pedigree(
     columns: PedigreeColumns = PedigreeColumns(),
     missing_parents: Sequence[str] = MISSING_PARENTS,
     rules: PedigreeRules = PedigreeRules(),
+    groups: Sequence[str] | PhantomParents = (),
 ) -> Pedigree:
     """Read and check a pedigree.
 
@@ -73,6 +78,8 @@ def read_pedigree(
         What stands for an unknown parent.
     rules
         What is an error, what a warning and what is repaired.
+    groups
+        Codes in the parent columns that name groups of unknown parents, or `PhantomParents` (`read_phantom_parents`).
 
     Examples
     --------
@@ -80,8 +87,27 @@ def read_pedigree(
     >>> read_pedigree(pl.DataFrame({"animal": ["a", "b"], "sire": ["0", "a"], "dam": ["0", "0"]})).ids.to_list()
     ['a', 'b']
     """
-    table = _read(source, "pedigree")
-    return Pedigree.from_frame(table, columns=columns, missing_parents=missing_parents, rules=rules)
+    how: dict[str, Any] = {"columns": columns, "missing_parents": missing_parents, "rules": rules, "groups": groups}
+    if isinstance(source, str | PathLike):
+        place = Path(fspath(source))
+        if not _is_parquet(place):
+            try:
+                return Pedigree.from_cells(plain_cells(place), **how)
+            except NotPlainError:
+                pass  # it is read as a table, which also says what is wrong
+    return Pedigree.from_frame(_read(source, "pedigree"), **how)
+
+
+def read_phantom_parents(source: Any) -> PhantomParents:
+    """Phantom parents and what each owes to the groups of unknown parents, for `read_pedigree`.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV or Parquet file, any data frame, or a `Table`: the first column names the phantom parent as the parent
+        columns of the pedigree do, the others are the groups, their cells the shares.
+    """
+    return PhantomParents.of_table(_read(source, "phantom parents"))
 
 
 def _read(source: Any, name: str) -> Table:

@@ -1,9 +1,13 @@
-"""Assembly of mixed model equations in CSR: one pass counts, one fills positions, a third fills values for given variances.
+"""Assembly of mixed model equations in CSR: one pass counts, one fills positions, a third fills values (`assembly_values`).
 
-The row of the incidence W = [X Z] that belongs to trait t of record i has a value in every *slot* of that trait: at equation
-``first + codes[i, link] · width``, where a link says how records reach the levels of a term. A row of the left-hand side is
-gathered whole by one thread: from the records that reach its level, and from the row of K⁻¹ of its level. Terms are done one
-after the other; the rows of one term are shared out among threads by ``bounds`` of its levels.
+The row of the incidence W = [X Z] that belongs to trait t of record i has a value in every *slot* of that trait: at a
+coordinate of the level ``codes[i, link]`` of a term, where a link says how records reach the levels of a term. A row of the
+left-hand side is a *segment* for each term, in the order of the terms. A pair of terms is gathered from the rows of the one that
+has more levels, each of which has few records: a thread takes a level and sums a small block for each level of the other term
+that its records reach. The rows of the other term are mirrored while these are written; levels come in ascending order, so
+that mirrored entries do too. A segment of a term with itself is merged with K⁻¹.
+
+``block`` and ``keys`` are a set: code c is known where ``keys[block[c]]`` is c and ``block[c]`` below the number of keys.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from numba import prange
 from numpy.typing import NDArray
 
 from breedblup.kernels import kernel, parallel_kernel
+
+SHORT = 32
+"""Lists up to this length are sorted by insertion."""
 
 
 class Rows(NamedTuple):
@@ -31,9 +38,10 @@ class Rows(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """Where a trait's row of W has values: those of trait t are ``pointer[t]`` to ``pointer[t + 1]``.
+    """Where rows of W have values: the slots of a link are ``pointer[link]`` to ``pointer[link + 1]``.
 
-    ``first`` is the equation of level 0, ``column`` that of the covariate (-1 for 1), which ``scale`` multiplies.
+    That of trait ``trait`` is at ``coordinate`` of each level, equation ``first`` of level 0 and ``width`` on from level to
+    level; its value is ``scale`` times the covariate ``column`` (-1 for 1).
     """
 
     pointer: NDArray[np.int64]
@@ -41,182 +49,267 @@ class Slots(NamedTuple):
     link: NDArray[np.int32]
     first: NDArray[np.int64]
     width: NDArray[np.int64]
+    coordinate: NDArray[np.int32]
     column: NDArray[np.int32]
     scale: NDArray[np.float64]
 
 
 class TermRows(NamedTuple):
-    """The rows of one term: ``width`` equations for each level, from ``first`` on.
+    """The rows of one term: ``width`` equations for each level, from ``first`` on, reached by links from ``link`` on.
 
-    ``pointer`` and ``entries`` list record · links + link by level. Slots of a link at coordinate c are ``at`` from
-    ``at_pointer[link · width + c]`` on. ``inverse_*`` is K⁻¹ in CSR (without entries for fixed terms), ``mask`` (width ×
-    width) tells where G₀⁻¹ may have values.
+    ``pointer`` (links × levels + 1) and ``entries`` list records by link and level, ``reached`` the levels that have some.
+    ``inverse_*`` is K⁻¹ in CSR (without entries for fixed terms), ``mask`` (width × width) tells where G₀⁻¹ may have values,
+    ``free`` is the first level that has a dropped equation. ``diagonal`` is the place of the level in its row of K⁻¹ where the
+    row has its columns and no others, -1 where it has not; counting finds it.
     """
 
     first: int
     width: int
+    link: int
     pointer: NDArray[np.int64]
-    entries: NDArray[np.int64]
-    at_pointer: NDArray[np.int64]
-    at: NDArray[np.int32]
-    inverse_pointer: NDArray[np.int64]
+    entries: NDArray[np.int32]
+    reached: NDArray[np.int32]
+    inverse_pointer: NDArray[np.int32] | NDArray[np.int64]
     inverse_indices: NDArray[np.int32]
     inverse_values: NDArray[np.float64]
     mask: NDArray[np.bool_]
+    free: int
+    diagonal: NDArray[np.int32]
+
+
+class Segment(NamedTuple):
+    """What the rows of a term have in the columns of a term, itself (``own``) or another, that links ``start`` to ``end`` reach.
+
+    ``number`` is the place of that term among all; ``room`` is how many codes the records of a level have at most.
+    """
+
+    own: bool
+    number: int
+    first: int
+    width: int
+    start: int
+    end: int
+    levels: int
+    room: int
 
 
 @kernel
-def records_of_levels(codes, links, pointer, entries):  # type: ignore[no-untyped-def]
-    """Lists of records by level: ``entries`` holds record · links in all + link, ascending within a level."""
-    n, width = codes.shape
+def records_of_levels(codes, link, pointer, entries, start):  # type: ignore[no-untyped-def]
+    """Lists of records by level of a link, ascending, in ``entries`` from ``start`` on."""
+    n, levels = codes.shape[0], pointer.size - 1
     pointer[:] = 0
     for i in range(n):
-        for link in links:
-            if codes[i, link] >= 0:
-                pointer[codes[i, link] + 1] += 1
-    for e in range(pointer.size - 1):
-        pointer[e + 1] += pointer[e]
-    filled = pointer[:-1].copy()
-    for i in range(n):
-        for link in links:
-            e = codes[i, link]
-            if e >= 0:
-                entries[filled[e]] = i * width + link
-                filled[e] += 1
+        if codes[i, link] >= 0:
+            pointer[codes[i, link]] += 1
+    end = start
+    for level in range(levels):
+        end += pointer[level]
+        pointer[level] = end
+    pointer[levels] = end
+    for i in range(n - 1, -1, -1):
+        level = codes[i, link]
+        if level >= 0:
+            pointer[level] -= 1
+            entries[pointer[level]] = i
 
 
 @kernel
-def _sort_indices(indices, start, end):  # type: ignore[no-untyped-def]
-    if end - start > 32:
-        indices[start:end].sort()
+def levels_with_records(listed, reached):  # type: ignore[no-untyped-def]
+    """Write the levels that have records of any link: their number."""
+    found = 0
+    for level in range(listed.shape[1] - 1):
+        reached[found] = level
+        has = False
+        for a in range(listed.shape[0]):
+            has = has or listed[a, level + 1] > listed[a, level]
+        found += has
+    return found
+
+
+@kernel
+def rows_from_segments(starts, counted, pointer):  # type: ignore[no-untyped-def]
+    """Turn entries by segment and row of a term into starts within rows, and write the ends of rows after ``counted`` entries."""
+    end = counted
+    for row in range(starts.shape[1]):
+        total = 0
+        for j in range(starts.shape[0]):
+            number = starts[j, row]
+            starts[j, row] = total
+            total += number
+        end += total
+        pointer[row] = end
+    return end
+
+
+@kernel
+def sort_keys(keys, found):  # type: ignore[no-untyped-def]
+    """Sort the first keys, ascending."""
+    if found > SHORT:
+        keys[:found].sort()
         return
-    for k in range(start + 1, end):
-        column = indices[k]
-        m = k - 1
-        while m >= start and indices[m] > column:
-            indices[m + 1] = indices[m]
+    for k in range(1, found):
+        key, m = keys[k], k - 1
+        while m >= 0 and keys[m] > key:
+            keys[m + 1] = keys[m]
             m -= 1
-        indices[m + 1] = column
-
-
-@parallel_kernel
-def lhs_columns(term, rows, slots, dropped, bounds, counts, lhs_pointer, indices):  # type: ignore[no-untyped-def]
-    """Columns of the rows of a term, ascending, or with empty ``indices`` only how many there are.
-
-    Every row has its diagonal, a ``dropped`` one nothing else. The block of a level is dense, so that its whole inverse can
-    be had. Fields are taken out of their tuples before the loops: inside, each access costs more than the work.
-    """
-    codes, patterns, observed = rows.codes, rows.pattern, rows.observed
-    slot_pointer, slot_trait, slot_link = slots.pointer, slots.trait, slots.link
-    slot_first, slot_width = slots.first, slots.width
-    first, width, pointer, entries, at_pointer, at, k_pointer, k_indices, _, mask = term
-    links, traits = codes.shape[1], observed.shape[1]
-    store = indices.size > 0
-    for t in prange(bounds.size - 1):
-        stamp = np.full(dropped.size, -1, dtype=np.int32)
-        for level in range(bounds[t], bounds[t + 1]):
-            for c in range(width):
-                e = first + level * width + c
-                start = lhs_pointer[e] if store else 0
-                stamp[e] = e
-                if store:
-                    indices[start] = e
-                filled = start + 1
-                if dropped[e]:
-                    counts[e] = 1
-                    continue
-                for p in range(pointer[level], pointer[level + 1]):
-                    i = entries[p] // links
-                    has, reached = patterns[i], False
-                    place = (entries[p] - i * links) * width + c
-                    for z in range(at_pointer[place], at_pointer[place + 1]):
-                        reached = reached or observed[has, slot_trait[at[z]]]
-                    for s in range(traits if reached else 0):
-                        for q in range(slot_pointer[s], slot_pointer[s + 1] if observed[has, s] else slot_pointer[s]):
-                            code = codes[i, slot_link[q]]
-                            other = slot_first[q] + code * slot_width[q]
-                            if code >= 0 and stamp[other] != e and not dropped[other]:
-                                stamp[other] = e
-                                if store:
-                                    indices[filled] = other
-                                filled += 1
-                for p in range(k_pointer[level], k_pointer[level + 1]):
-                    for d in range(width):
-                        other = first + k_indices[p] * width + d
-                        if stamp[other] != e and (mask[c, d] or k_indices[p] == level):
-                            stamp[other] = e
-                            if store:
-                                indices[filled] = other
-                            filled += 1
-                counts[e] = filled - start
-                if store:
-                    _sort_indices(indices, start, filled)
-
-
-@parallel_kernel
-def lhs_values(term, rows, slots, residual, covariance, dropped, bounds, lhs):  # type: ignore[no-untyped-def]
-    """Values of the rows of a term: W'R⁻¹W + G₀⁻¹ ⊗ K⁻¹.
-
-    ``residual`` (patterns × traits × traits) holds R⁻¹ of the observed traits, ``covariance`` G₀⁻¹; ``lhs`` is (pointer,
-    indices, values). A dropped equation gets 1 on its diagonal.
-    """
-    codes, x, roots, patterns, observed = rows
-    slot_pointer, slot_trait, slot_link, slot_first, slot_width, slot_column, slot_scale = slots
-    first, width, pointer, entries, at_pointer, at, k_pointer, k_indices, k_values, mask = term
-    lhs_pointer, indices, values = lhs
-    links, traits = codes.shape[1], observed.shape[1]
-    for t in prange(bounds.size - 1):
-        position = np.empty(dropped.size, dtype=np.int64)
-        for level in range(bounds[t], bounds[t + 1]):
-            for c in range(width):
-                e = first + level * width + c
-                for q in range(lhs_pointer[e], lhs_pointer[e + 1]):
-                    position[indices[q]] = q
-                    values[q] = 0.0
-                if dropped[e]:
-                    values[position[e]] = 1.0
-                    continue
-                for p in range(pointer[level], pointer[level + 1]):
-                    i = entries[p] // links
-                    place = (entries[p] - i * links) * width + c
-                    for z in range(at_pointer[place], at_pointer[place + 1]):
-                        trait, column = slot_trait[at[z]], slot_column[at[z]]
-                        if not observed[patterns[i], trait]:
-                            continue
-                        own = roots[i, trait] * slot_scale[at[z]] * (1.0 if column < 0 else x[i, column])
-                        for s in range(traits):
-                            if not observed[patterns[i], s]:
-                                continue
-                            weight = own * residual[patterns[i], trait, s] * roots[i, s]
-                            for q in range(slot_pointer[s], slot_pointer[s + 1]):
-                                code, column = codes[i, slot_link[q]], slot_column[q]
-                                other = slot_first[q] + code * slot_width[q]
-                                if code >= 0 and not dropped[other]:
-                                    value = slot_scale[q] * (1.0 if column < 0 else x[i, column])
-                                    values[position[other]] += weight * value
-                for p in range(k_pointer[level], k_pointer[level + 1]):
-                    for d in range(width):
-                        if mask[c, d]:
-                            values[position[first + k_indices[p] * width + d]] += covariance[c, d] * k_values[p]
+        keys[m + 1] = key
 
 
 @kernel
-def rhs_sums(rows, slots, residual, y, dropped, rhs):  # type: ignore[no-untyped-def]
-    """rhs += W'R⁻¹y; y is n × traits."""
-    codes, x, roots, patterns, observed = rows
-    slot_pointer, _, slot_link, slot_first, slot_width, slot_column, slot_scale = slots
-    n, traits = y.shape
-    for i in range(n):
-        for trait in range(traits):
-            if not observed[patterns[i], trait]:
+def _place_of_diagonal(level, k_indices, k_start, k_end, keys, found):  # type: ignore[no-untyped-def]
+    """Place of a level in its row of K⁻¹; -1 where that lacks one of the keys."""
+    place, p = -1, k_start
+    for k in range(found):
+        while p < k_end and k_indices[p] < keys[k]:
+            p += 1
+        if p == k_end or k_indices[p] != keys[k]:
+            return -1
+        if keys[k] == level:
+            place = p - k_start
+    return place
+
+
+@kernel
+def _own_row(first, row, k_indices, p, end, keys, found, block, mask, present, dropped, indices, q):  # type: ignore[no-untyped-def]
+    """Write the columns of a row in its own term from ``q`` on, those of K⁻¹ merged with keys: where they end."""
+    width, k = mask.shape[0], 0
+    level, c = row // width, row % width
+    if dropped[first + row]:
+        found, end = 0, p
+        if indices.size > 0:
+            indices[q] = first + row
+        q += 1
+    while p < end or k < found:
+        other = keys[k] if p == end or (k < found and keys[k] < k_indices[p]) else k_indices[p]
+        in_inverse, in_keys = p < end and k_indices[p] == other, k < found and keys[k] == other
+        at = block[min(other, block.size - 1)] if in_keys else 0
+        for d in range(width):
+            column = first + other * width + d
+            held = (in_keys and present[at, c, d]) or (in_inverse and (other == level or mask[c, d]))
+            if (held and not dropped[column]) or column == first + row:
+                if indices.size > 0:
+                    indices[q] = column
+                q += 1
+        p += in_inverse
+        k += in_keys
+    return q
+
+
+@parallel_kernel
+def own_columns(term, segment, rows, reach, dropped, bounds, starts, pointer, indices):  # type: ignore[no-untyped-def]
+    """Columns of a term's rows in the term itself, ascending, or with empty ``indices`` only how many there are, in ``starts``.
+
+    Every row has its diagonal, a ``dropped`` one nothing else. The block of a level that K⁻¹ has is dense, so that its
+    whole inverse can be had.
+    """
+    codes, patterns = rows.codes, rows.pattern
+    first, width, link, listed, entries, _, k_pointer, k_indices, _, mask, free, diagonal = term
+    _, number, _, _, start, end, levels, room = segment
+    store, whole, links, correlated = indices.size > 0, reach.size == 0, listed.shape[0], mask.all()
+    for t in prange(bounds.size - 1):
+        keys, block = np.empty(room, dtype=np.int32), np.zeros(levels if links > 1 else 1, dtype=np.int32)
+        present = np.zeros((min(room, levels), width, width), dtype=np.bool_)
+        for level in range(bounds[t], bounds[t + 1]):
+            k_start, k_end = k_pointer[level], k_pointer[level + 1]
+            if store and diagonal[level] >= 0:
+                for row in range(level * width, (level + 1) * width):
+                    q = pointer[first + row] + starts[number, row]
+                    for p in range(k_start, k_end):
+                        for d in range(width):
+                            indices[q] = first + k_indices[p] * width + d
+                            q += 1
                 continue
-            weighted = 0.0
-            for s in range(traits):
-                if observed[patterns[i], s]:
-                    weighted += residual[patterns[i], trait, s] * roots[i, s] * y[i, s]
-            weighted *= roots[i, trait]
-            for q in range(slot_pointer[trait], slot_pointer[trait + 1]):
-                code, column = codes[i, slot_link[q]], slot_column[q]
-                e = slot_first[q] + code * slot_width[q]
-                if code >= 0 and not dropped[e]:
-                    rhs[e] += weighted * slot_scale[q] * (1.0 if column < 0 else x[i, column])
+            keys[0], block[level if links > 1 else 0], found, place = level, 0, 1, -1
+            plain = correlated and k_end > k_start and k_indices[k_end - 1] < free
+            if plain and links == 1:
+                place = _place_of_diagonal(level, k_indices, k_start, k_end, keys, found)
+            present[0] = whole and links == 1 and listed[0, level + 1] > listed[0, level]
+            for a in range(links if place < 0 and (links > 1 or not whole) else 0):
+                for p in range(listed[a, level], listed[a, level + 1]):
+                    i = entries[p]
+                    for b in range(start, end):
+                        code, k = codes[i, b], 0
+                        if code < 0:
+                            continue
+                        if links > 1:
+                            k = block[code]
+                            if k >= found or keys[k] != code:
+                                k, block[code], keys[found] = found, found, code
+                                found += 1
+                                present[k] = False
+                        for c in range(width):
+                            if whole or reach[patterns[i], link + a, c]:
+                                for d in range(width):
+                                    present[k, c, d] = present[k, c, d] or whole or reach[patterns[i], b, d]
+            if links > 1:
+                sort_keys(keys, found)
+                if plain:
+                    place = _place_of_diagonal(level, k_indices, k_start, k_end, keys, found)
+            if not store:
+                diagonal[level] = place
+                for row in range(level * width, (level + 1) * width if place >= 0 else 0):
+                    starts[number, row] = (k_end - k_start) * width
+            if place >= 0:
+                continue
+            for row in range(level * width, (level + 1) * width):
+                q = pointer[first + row] + starts[number, row] if store else 0
+                end_of_row = _own_row(
+                    first, row, k_indices, k_start, k_end, keys, found, block, mask, present, dropped, indices, q
+                )
+                if not store:
+                    starts[number, row] = end_of_row
+
+
+@parallel_kernel
+def gathered_columns(term, segment, rows, reach, dropped, bounds, starts, cursors, pointer, indices):  # type: ignore[no-untyped-def]
+    """Columns of a term's rows in another term, and mirrored, or with empty ``indices`` only how many there are.
+
+    ``reach`` (patterns × links × coordinates) tells which coordinates the records of a pattern reach; it is empty where all
+    reach all. ``cursors`` (threads × rows of the other term) is where the next mirrored entry goes.
+    """
+    codes, patterns = rows.codes, rows.pattern
+    first, width, link, listed, entries, reached, _, _, _, _, _, _ = term
+    _, number, other, wide, start, end, levels, room = segment
+    store, whole = indices.size > 0, reach.size == 0
+    for t in prange(bounds.size - 1):
+        keys, block = np.empty(room, dtype=np.int32), np.zeros(levels, dtype=np.int32)
+        present = np.zeros((0 if whole else min(room, levels), width, wide), dtype=np.bool_)
+        for place in range(bounds[t], bounds[t + 1]):
+            level, found, ascending = reached[place], 0, True
+            for a in range(listed.shape[0]):
+                for p in range(listed[a, level], listed[a, level + 1]):
+                    i = entries[p]
+                    for b in range(start, end):
+                        code = codes[i, b]
+                        if code < 0:
+                            continue
+                        k = block[code]
+                        if k >= found or keys[k] != code:
+                            ascending = ascending and (found == 0 or code > keys[found - 1])
+                            k, block[code], keys[found] = found, found, code
+                            found += 1
+                            for c in range(0 if whole else width):
+                                for d in range(wide):
+                                    present[k, c, d] = False
+                        for c in range(0 if whole else width):
+                            if reach[patterns[i], link + a, c]:
+                                for d in range(wide):
+                                    present[k, c, d] = present[k, c, d] or reach[patterns[i], b, d]
+            if not ascending:
+                sort_keys(keys, found)
+            for c in range(width):
+                row = level * width + c
+                begin = pointer[first + row] + starts[number, row] if store else 0
+                q = begin
+                for m in range(0 if dropped[first + row] else found):
+                    k = block[keys[m]]
+                    for d in range(wide):
+                        x = keys[m] * wide + d
+                        if (whole or present[k, c, d]) and not dropped[other + x]:
+                            if store:
+                                indices[q] = other + x
+                                indices[cursors[t, x]] = first + row
+                            cursors[t, x] += 1
+                            q += 1
+                if not store:
+                    starts[number, row] = q - begin

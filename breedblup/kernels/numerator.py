@@ -1,7 +1,8 @@
-"""A⁻¹ entry by entry, and products with A⁻¹ and A from the pedigree alone.
+"""Products with A⁻¹ and A from the pedigree alone.
 
 A = T D T', with row i of T⁻¹ holding 1 at i and -½ at its parents, and D the diagonal of Mendelian sampling variances
-(Henderson 1976; Quaas 1976). Parents are int32 positions, -1 unknown, parents before offspring.
+(Henderson 1976; Quaas 1976). Parents are int32 positions, parents before offspring, -1 unknown. An unknown parent of class
+k may stand at n + k instead: vectors then have a row for each class behind those of the n animals (Quaas 1988).
 """
 
 from __future__ import annotations
@@ -12,133 +13,133 @@ from numba import prange
 from breedblup.kernels import kernel, parallel_kernel
 
 
-@kernel
-def _a_inverse_row(j, sire, dam, variance, lists, stamp, place, indices, values, start):  # type: ignore[no-untyped-def]
-    """Write the entries of row j from ``start`` on, or only count them where ``indices`` is empty; returns their number.
+@parallel_kernel
+def oldest_parents(sire, dam, bounds, oldest):  # type: ignore[no-untyped-def]
+    """Lowest position of a parent of the animals from ``bounds[t]`` to ``bounds[t + 1]``, at most ``bounds[t]``."""
+    for t in prange(bounds.size - 1):
+        lowest = bounds[t]
+        for i in range(np.uint64(bounds[t]), np.uint64(bounds[t + 1])):
+            if sire[i] >= 0:
+                lowest = min(lowest, np.int64(sire[i]))
+            if dam[i] >= 0:
+                lowest = min(lowest, np.int64(dam[i]))
+        oldest[t] = lowest
 
-    Each animal i adds q q'/D_i with q = 1 at i, -½ at its parents (Henderson 1976): row j gets its own and those of its
-    offspring. ``lists`` holds offspring by sire and by dam.
+
+@parallel_kernel
+def multiply_a_inverse(sire, dam, variance, parts, vectors, out, beside):  # type: ignore[no-untyped-def]
+    """out <- A⁻¹ vectors, n × k: the sum over animals of q (q'v) / D, with q = 1 at the animal, -½ at its parents.
+
+    Rows of ``parts``: thread t takes the animals from ``parts[0, t]`` on, their oldest parent is ``parts[1, t]``, and what
+    they owe to parents before them, and then to classes, is added up in ``beside`` from row ``parts[2, t]`` on.
     """
-    writing = indices.size > 0
-    count = 0
-    sire_pointer, sire_offspring, dam_pointer, dam_offspring = lists
-    for part in range(3):
-        if part == 0:
-            begin, end = 0, 1
-        elif part == 1:
-            begin, end = sire_pointer[j], sire_pointer[j + 1]
+    n = np.int64(sire.size)
+    classes = np.int64(out.shape[0]) - n
+    width = out.shape[1]
+    bounds, oldest, offsets = parts[0], parts[1], parts[2]
+    for t in prange(bounds.size - 1):
+        begin = np.int64(bounds[t])
+        to_before = np.int64(offsets[t] - oldest[t])
+        to_class = np.int64(offsets[t + 1]) - classes - n
+        beside[offsets[t] : offsets[t + 1]] = 0.0
+        if width == 1:
+            _one(sire, dam, variance, begin, bounds[t + 1], to_before, to_class, vectors, out, beside)
         else:
-            begin, end = dam_pointer[j], dam_pointer[j + 1]
-        for k in range(begin, end):
-            if part == 0:
-                i = j
-                own = 1.0
-            elif part == 1:
-                i = sire_offspring[k]
-                own = -0.5
-            else:
-                i = dam_offspring[k]
-                own = -0.5
-            scale = own / variance[i]
-            for member in range(3):
-                if member == 0:
-                    column, q = i, 1.0
-                elif member == 1:
-                    column, q = sire[i], -0.5
+            _columns(sire, dam, variance, begin, bounds[t + 1], to_before, to_class, vectors, out, beside)
+    lowest = oldest.min()
+    rows = bounds[-2] - lowest
+    for piece in prange(bounds.size - 1):
+        for t in range(bounds.size - 1):
+            low = max(oldest[t], lowest + rows * piece // (bounds.size - 1))
+            high = min(bounds[t], lowest + rows * (piece + 1) // (bounds.size - 1))
+            for p in range(low, high):
+                for c in range(width):
+                    out[p, c] += beside[offsets[t] - oldest[t] + p, c]
+    out[n:] = 0.0
+    for t in range(bounds.size - 1):
+        out[n:] += beside[offsets[t + 1] - classes : offsets[t + 1]]
+
+
+@kernel
+def _one(sire, dam, variance, begin, end, to_before, to_class, vectors, out, beside):  # type: ignore[no-untyped-def]
+    n = np.int64(sire.size)
+    v = vectors[:, 0]
+    for j in range(np.uint64(begin), np.uint64(end)):
+        s = np.int64(sire[j])
+        d = np.int64(dam[j])
+        total = 0.0
+        if s >= 0:
+            total = v[np.uint64(s)]
+        if d >= 0:
+            total += v[np.uint64(d)]
+        total = (v[j] - 0.5 * total) / variance[j]
+        out[j, 0] = total
+        total *= 0.5
+        for parent in (s, d):
+            if parent >= begin:
+                if parent < n:
+                    out[np.uint64(parent), 0] -= total
                 else:
-                    column, q = dam[i], -0.5
-                if column < 0:
-                    continue
-                if stamp[column] != j:
-                    stamp[column] = j
-                    place[column] = count
-                    if writing:
-                        indices[start + count] = column
-                        values[start + count] = 0.0
-                    count += 1
-                if writing:
-                    values[start + place[column]] += scale * q
-    return count
+                    beside[np.uint64(parent + to_class), 0] -= total
+            elif parent >= 0:
+                beside[np.uint64(parent + to_before), 0] -= total
 
 
 @kernel
-def _sort_row(indices, values, start, end):  # type: ignore[no-untyped-def]
-    if end - start > 32:
-        order = np.argsort(indices[start:end])
-        indices[start:end] = indices[start:end][order]
-        values[start:end] = values[start:end][order]
-        return
-    for k in range(start + 1, end):
-        column = indices[k]
-        value = values[k]
-        m = k - 1
-        while m >= start and indices[m] > column:
-            indices[m + 1] = indices[m]
-            values[m + 1] = values[m]
-            m -= 1
-        indices[m + 1] = column
-        values[m + 1] = value
-
-
-@parallel_kernel
-def a_inverse_counts(sire, dam, variance, lists, bounds, counts):  # type: ignore[no-untyped-def]
-    """Number of entries in each row of A⁻¹; rows ``bounds[t]`` to ``bounds[t + 1]`` belong to thread t."""
-    nothing = np.empty(0, dtype=np.int32)
-    no_values = np.empty(0)
-    for t in prange(bounds.size - 1):
-        stamp = np.full(sire.size, -1, dtype=np.int32)
-        place = np.empty(sire.size, dtype=np.int32)
-        for j in range(bounds[t], bounds[t + 1]):
-            counts[j] = _a_inverse_row(j, sire, dam, variance, lists, stamp, place, nothing, no_values, 0)
-
-
-@parallel_kernel
-def a_inverse_entries(sire, dam, variance, lists, bounds, pointer, indices, values):  # type: ignore[no-untyped-def]
-    """Fill the rows of A⁻¹, columns ascending, both triangles; ``pointer`` comes from `a_inverse_counts`."""
-    for t in prange(bounds.size - 1):
-        stamp = np.full(sire.size, -1, dtype=np.int32)
-        place = np.empty(sire.size, dtype=np.int32)
-        for j in range(bounds[t], bounds[t + 1]):
-            _a_inverse_row(j, sire, dam, variance, lists, stamp, place, indices, values, pointer[j])
-            _sort_row(indices, values, pointer[j], pointer[j + 1])
+def _columns(sire, dam, variance, begin, end, to_before, to_class, vectors, out, beside):  # type: ignore[no-untyped-def]
+    n, width = np.int64(sire.size), out.shape[1]
+    for j in range(np.uint64(begin), np.uint64(end)):
+        s = np.int64(sire[j])
+        d = np.int64(dam[j])
+        scale = 1.0 / variance[j]
+        if s >= 0 and d >= 0:
+            for c in range(width):
+                out[j, c] = scale * (vectors[j, c] - 0.5 * (vectors[np.uint64(s), c] + vectors[np.uint64(d), c]))
+        elif s >= 0 or d >= 0:
+            for c in range(width):
+                out[j, c] = scale * (vectors[j, c] - 0.5 * vectors[np.uint64(max(s, d)), c])
+        else:
+            for c in range(width):
+                out[j, c] = scale * vectors[j, c]
+        for parent in (s, d):
+            if parent >= begin:
+                if parent < n:
+                    for c in range(width):
+                        out[np.uint64(parent), c] -= 0.5 * out[j, c]
+                else:
+                    for c in range(width):
+                        beside[np.uint64(parent + to_class), c] -= 0.5 * out[j, c]
+            elif parent >= 0:
+                for c in range(width):
+                    beside[np.uint64(parent + to_before), c] -= 0.5 * out[j, c]
 
 
 @kernel
-def multiply_a(sire, dam, variance, vectors):  # type: ignore[no-untyped-def]
-    """vectors <- T D T' vectors, in place, for an n × k block (Colleau 2002): up to the parents, scale, down again."""
-    n, width = vectors.shape
-    for i in range(n - 1, -1, -1):
-        for c in range(width):
-            half = 0.5 * vectors[i, c]
-            if sire[i] >= 0:
-                vectors[sire[i], c] += half
-            if dam[i] >= 0:
-                vectors[dam[i], c] += half
-    for i in range(n):
-        for c in range(width):
-            total = variance[i] * vectors[i, c]
-            if sire[i] >= 0:
-                total += 0.5 * vectors[sire[i], c]
-            if dam[i] >= 0:
-                total += 0.5 * vectors[dam[i], c]
-            vectors[i, c] = total
+def sum_to_parents(sire, dam, vectors):  # type: ignore[no-untyped-def]
+    """vectors <- T' vectors in place, the youngest first: half of each row is added to those of its parents (Colleau 2002)."""
+    n, width = sire.size, vectors.shape[1]
+    for back in range(np.uint64(1), np.uint64(n + 1)):
+        i = np.uint64(n) - back
+        for parent in (sire[i], dam[i]):
+            if parent >= 0:
+                for c in range(width):
+                    vectors[np.uint64(parent), c] += 0.5 * vectors[i, c]
 
 
 @kernel
-def multiply_a_inverse(sire, dam, variance, vectors, out):  # type: ignore[no-untyped-def]
-    """out <- A⁻¹ vectors for an n × k block, from the pedigree alone: the sum over animals of q (q'v) / D."""
-    n, width = vectors.shape
-    out[:] = 0.0
-    for i in range(n):
-        for c in range(width):
-            total = vectors[i, c]
-            if sire[i] >= 0:
-                total -= 0.5 * vectors[sire[i], c]
-            if dam[i] >= 0:
-                total -= 0.5 * vectors[dam[i], c]
-            total /= variance[i]
-            out[i, c] += total
-            if sire[i] >= 0:
-                out[sire[i], c] -= 0.5 * total
-            if dam[i] >= 0:
-                out[dam[i], c] -= 0.5 * total
+def pass_to_offspring(sire, dam, variance, vectors):  # type: ignore[no-untyped-def]
+    """vectors <- T D vectors in place, the oldest first: D times its own and half of its parents' rows; classes stay as given."""
+    width = vectors.shape[1]
+    for i in range(np.uint64(0), np.uint64(sire.size)):
+        s = np.int64(sire[i])
+        d = np.int64(dam[i])
+        if s >= 0 and d >= 0:
+            for c in range(width):
+                half = 0.5 * (vectors[np.uint64(s), c] + vectors[np.uint64(d), c])
+                vectors[i, c] = variance[i] * vectors[i, c] + half
+        elif s >= 0 or d >= 0:
+            for c in range(width):
+                vectors[i, c] = variance[i] * vectors[i, c] + 0.5 * vectors[np.uint64(max(s, d)), c]
+        else:
+            for c in range(width):
+                vectors[i, c] *= variance[i]

@@ -6,8 +6,58 @@ Parents are int32 positions, -1 unknown. All but `parents_first` want parents be
 from __future__ import annotations
 
 import numpy as np
+from numba import prange
 
-from breedblup.kernels import kernel
+from breedblup.kernels import kernel, parallel_kernel
+
+
+@parallel_kernel
+def screen_links(sire, dam, sex, day, strict, as_sire, as_dam):  # type: ignore[no-untyped-def]
+    """Count links that could be wrong: own parents, parents after their offspring, sexes against roles, births out of order.
+
+    ``sex`` and ``day`` may be empty; ``day`` is the least int32 where unknown, and equal days are wrong where ``strict``. Marks
+    who is a sire and who is a dam.
+    """
+    unknown = np.iinfo(np.int32).min
+    sexes, days = sex.size > 0, day.size > 0
+    own = late = against = born = 0
+    for i in prange(sire.size):
+        s, d = sire[i], dam[i]
+        if s >= 0:
+            as_sire[s] = True
+            own += s == i
+            late += s > i
+            if sexes:
+                against += sex[s] == 2
+            if days and day[i] != unknown and day[s] != unknown:
+                born += day[s] > day[i] or (strict and day[s] == day[i])
+        if d >= 0:
+            as_dam[d] = True
+            own += d == i
+            late += d > i
+            if sexes:
+                against += sex[d] == 1
+            if days and day[i] != unknown and day[d] != unknown:
+                born += day[d] > day[i] or (strict and day[d] == day[i])
+    return own, late, against, born
+
+
+@parallel_kernel
+def rearrange(sire, dam, order, new, new_sire, new_dam):  # type: ignore[no-untyped-def]
+    """Parents of animals in another order: the k-th is ``order[k]``, ``new`` is where each goes."""
+    for k in prange(order.size):
+        s, d = sire[order[k]], dam[order[k]]
+        new_sire[k] = new[s] if s >= 0 else -1
+        new_dam[k] = new[d] if d >= 0 else -1
+
+
+@kernel
+def first_out_of_order(parent):  # type: ignore[no-untyped-def]
+    """First animal whose parent is no position before it, -1 where there is none."""
+    for i in range(parent.size):
+        if parent[i] >= i or parent[i] < -1:
+            return i
+    return -1
 
 
 @kernel

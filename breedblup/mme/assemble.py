@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from breedblup.kernels import assembly
+from breedblup.kernels.unit_rows import set_to_unit
 from breedblup.mme.constraints import Constraints
 from breedblup.mme.incidence import Incidence, build_slots
 from breedblup.mme.layout import EquationLayout
@@ -27,12 +27,14 @@ from breedblup.variances import VarianceComponents
 class MixedModelEquations:
     """``lhs`` x = ``rhs``, symmetric, with the meaning of each equation.
 
-    Equations that are constrained to zero have 1 on the diagonal and nothing else.
+    Equations that are constrained to zero have 1 on the diagonal and nothing else; ``groups`` are those of fixed groups of
+    unknown parents among them.
     """
 
     lhs: scipy.sparse.csr_array
     rhs: NDArray[np.float64]
     layout: EquationLayout
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,21 @@ class EquationPattern:
     ----------
     values
         The buffer that `equations` refreshes: the values of the last ``lhs`` handed out.
+    groups
+        Equations of groups of unknown parents that are set to zero: their rows and columns keep their places.
     """
 
     layout: EquationLayout
     incidence: Incidence
     pattern: Pattern
     values: NDArray[np.float64]
+    groups: NDArray[np.int64]
 
     @classmethod
-    def of(cls, counts: PatternCounts, layout: EquationLayout) -> EquationPattern:
+    def of(cls, counts: PatternCounts, layout: EquationLayout, constraints: Constraints) -> EquationPattern:
         """Fill what was counted."""
         pattern = counts.positions()
-        return cls(layout, counts.incidence, pattern, np.empty(pattern.nonzeros))
+        return cls(layout, counts.incidence, pattern, np.empty(pattern.nonzeros), constraints.groups)
 
     @property
     def nonzeros(self) -> int:
@@ -70,13 +75,14 @@ class EquationPattern:
             If the rank of a covariance matrix is not that of the layout.
         """
         rows, layout = self.incidence.rows, self.layout.refreshed(variances)
-        slots = build_slots(layout, rows.observed.shape[1])
+        slots = build_slots(layout)
         residual = self.incidence.residual_inverses(variances)
         covariances = [inverse_covariance(layout, k, variances) for k in range(len(layout.terms))]
         self.pattern.fill(rows, slots, residual, covariances, self.values)
-        rhs = np.zeros(layout.size)
-        assembly.rhs_sums(rows, slots, residual, self.incidence.y, self.pattern.dropped, rhs)
-        return MixedModelEquations(self.pattern.matrix(self.values), rhs, layout)
+        rhs = self.pattern.right_side(rows, slots, residual, self.incidence.y)
+        set_to_unit(self.pattern.pointer, self.pattern.indices, self.values, self.groups)
+        rhs[self.groups] = 0.0
+        return MixedModelEquations(self.pattern.matrix(self.values), rhs, layout, self.groups)
 
 
 def covariance_of(layout: EquationLayout, k: int, variances: VarianceComponents) -> NDArray[np.float64]:
@@ -100,6 +106,6 @@ def assemble_equations(incidence: Incidence, layout: EquationLayout, constraints
     incidence
         Of all terms (`build_incidence`).
     constraints
-        Fixed equations to set to zero (`constrain_fixed`).
+        Equations to set to zero (`constrain`).
     """
-    return EquationPattern.of(count_pattern(incidence, layout, constraints.equations), layout)
+    return EquationPattern.of(count_pattern(incidence, layout, constraints.equations), layout, constraints)

@@ -14,7 +14,8 @@ the residual has to be accurate (`breedblup.solvers.operators.fill_residual`), a
 point the move is made twice, with the norms of both added. And
 |e_i| ≤ √(C⁻¹)_ii ‖e‖_C ≤ √(K_ii G₀_cc) ‖e‖_C, and the same for
 every combination of the effects of a level: what bounds the norm bounds every random effect in units of its own prior
-standard deviation.
+standard deviation. Fixed groups of unknown parents are fixed effects, X then being [X, ZQ], and u the deviation from them: the
+bound is that of the deviation (`breedblup.mme.fixed_space`).
 """
 
 from __future__ import annotations
@@ -22,25 +23,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse
 from numpy.typing import NDArray
 
 from breedblup.mme.assemble import covariance_of
-from breedblup.mme.constraints import ROUNDED_ZERO, elimination
+from breedblup.mme.fixed_space import FixedSpace
 from breedblup.mme.layout import EquationLayout
 from breedblup.solvers.operators import CsrOperator
-from breedblup.solvers.rank import RankFactor, dependent_columns
 from breedblup.variances import VarianceComponents
 
 FIXED_MOVES = 2
 """The second takes what rounding left of the first."""
-
-
-def factor_fixed(lhs: scipy.sparse.csr_array, layout: EquationLayout) -> RankFactor:
-    """Factor of the leading block of equations, those of the fixed effects: X'R⁻¹X."""
-    leading = lhs[: layout.fixed_size][:, : layout.fixed_size].tocsr()
-    leading.sort_indices()
-    return dependent_columns(leading, elimination(layout), tolerance=ROUNDED_ZERO)
 
 
 @dataclass(frozen=True)
@@ -52,13 +44,13 @@ class EnergyBound:
     operator
         C.
     fixed
-        Factor of X'R⁻¹X (`factor_fixed`).
+        What has no prior, with its factor.
     """
 
     operator: CsrOperator
     layout: EquationLayout
     variances: VarianceComponents
-    fixed: RankFactor
+    fixed: FixedSpace
 
     def __call__(self, x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
         """Bound from an iterate's true residual b - C x."""
@@ -67,15 +59,13 @@ class EnergyBound:
         return float(moved + np.sqrt(max(self._prior_norm(left), 0.0)))
 
     def _move_fixed(self, left: NDArray[np.float64]) -> float:
-        """Solve for the fixed effects, take what that explains out of ``left``, and return the norm of the move."""
-        cut = self.layout.fixed_size
-        if not cut:
+        """Solve for what has no prior, take what that explains out of ``left``, and return the norm of the move."""
+        if not self.fixed.factor.dependent.size:
             return 0.0
-        move = np.zeros_like(left)
-        move[:cut] = self.fixed.solve(left[:cut])
+        move = self.fixed.spread(self.fixed.factor.solve(self.fixed.collect(left)))
         product = np.empty_like(left)
         self.operator.multiply(move, product)
-        norm = np.sqrt(max(float(move[:cut] @ product[:cut]), 0.0))
+        norm = np.sqrt(max(float(move @ product), 0.0))
         left -= product
         return float(norm)
 

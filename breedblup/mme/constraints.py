@@ -15,7 +15,7 @@ Estimable functions do not depend on either.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,30 +51,34 @@ class Constraints:
         Equations found dependent on others (rule 3).
     rank
         Rank of X, all traits together.
+    groups
+        Equations of fixed groups of unknown parents that records cannot tell from the rest (`breedblup.mme.group_rank`).
     """
 
     unrecorded: NDArray[np.int64]
     reference: NDArray[np.int64]
     dependent: NDArray[np.int64]
     rank: int
+    groups: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def equations(self) -> NDArray[np.int64]:
-        """All constrained equations, ascending."""
+        """All constrained equations of fixed effects, ascending."""
         return np.sort(np.concatenate([self.unrecorded, self.reference, self.dependent]))
 
     def notes(self, layout: EquationLayout) -> tuple[str, ...]:
         """What was set to zero, named."""
         said = []
         for what, equations in (
-            ("without records", self.unrecorded),
-            ("reference levels", self.reference),
-            ("dependent on others", self.dependent),
+            ("fixed effects set to zero, without records", self.unrecorded),
+            ("fixed effects set to zero, reference levels", self.reference),
+            ("fixed effects set to zero, dependent on others", self.dependent),
+            ("fixed groups of unknown parents set to zero, as records cannot tell them from the rest", self.groups),
         ):
             if equations.size:
                 names = [layout.name(int(e)) for e in equations[:10]]
                 more = f" and {equations.size - 10} more" if equations.size > 10 else ""
-                said.append(f"fixed effects set to zero, {what}: {', '.join(names)}{more}")
+                said.append(f"{what}: {', '.join(names)}{more}")
         terms = (layout.locate(int(e))[0] for e in self.dependent)
         covariates = {term.name for term in terms if not term.classes}
         if covariates:
@@ -94,13 +98,13 @@ def constrain_fixed(design: Design, layout: EquationLayout) -> Constraints:
     ModelError
         If a covariate is nearly a combination of other effects.
     """
-    parts = [_constraints_of(_FixedPart.of(design, layout, t)) for t in range(len(design.traits))]
+    parts = [_constraints_of(FixedPart.of(design, layout, t)) for t in range(len(design.traits))]
     joined = [np.concatenate([part[k] for part in parts]) for k in range(3)]
     return Constraints(joined[0], joined[1], joined[2], sum(part[3] for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
-class _FixedPart:
+class FixedPart:
     """The fixed part of one trait: its terms numbered by themselves, and the equations that they have in the whole."""
 
     terms: tuple[DesignTerm, ...]
@@ -110,7 +114,7 @@ class _FixedPart:
     names: EquationLayout
 
     @classmethod
-    def of(cls, design: Design, layout: EquationLayout, trait: int) -> _FixedPart:
+    def of(cls, design: Design, layout: EquationLayout, trait: int) -> FixedPart:
         """Of the records that have the trait."""
         rows = np.flatnonzero(design.observed[:, trait])
         terms, equations = [], [np.empty(0, dtype=np.int64)]
@@ -143,7 +147,7 @@ class _FixedPart:
         return dependent_columns(pattern.matrix(entries), elimination(self.layout), tolerance=ROUNDED_ZERO)
 
 
-def _constraints_of(part: _FixedPart) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
+def _constraints_of(part: FixedPart) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]:
     """Equations of one trait without records, of reference levels and dependent on others, and the rank of its X."""
     nothing = np.empty(0, dtype=np.int64)
     if not part.terms:
@@ -203,7 +207,7 @@ def _centred(values: NDArray[np.float64], terms: Sequence[DesignTerm], *, consta
     return centred
 
 
-def _refuse_nearly_dependent(factor: RankFactor, centred: RankFactor, part: _FixedPart) -> None:
+def _refuse_nearly_dependent(factor: RankFactor, centred: RankFactor, part: FixedPart) -> None:
     """`ModelError` where a covariate looks dependent as it stands and is not, or rounding would decide."""
     pivots = centred.relative_pivots
     wrong = (factor.relative_pivots < CLEARLY_INDEPENDENT) & (pivots > ROUNDED_ZERO)

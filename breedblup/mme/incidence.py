@@ -61,7 +61,7 @@ def build_incidence(design: Design, layout: EquationLayout) -> Incidence:
     )  # fmt: skip
     roots = np.ones((n, traits)) if design.weights is None else np.sqrt(design.weights)
     rows = _rows(design.terms, n, roots, pattern.astype(np.int32), observed[first])
-    return Incidence(rows, build_slots(layout, traits), _link_numbers(layout), classes, design.y)
+    return Incidence(rows, build_slots(layout), _link_numbers(layout), classes, design.y)
 
 
 def _patterns(
@@ -101,24 +101,26 @@ def _link_numbers(layout: EquationLayout) -> tuple[NDArray[np.int64], ...]:
     )
 
 
-def build_slots(layout: EquationLayout, traits: int) -> Slots:
-    """Where each trait's row of W has values; those of no equations (a covariance matrix of zeros) are left out."""
-    found = sorted(_slots(layout), key=lambda slot: slot[0])
-    trait, link, first, width, column, scale = zip(*found, strict=True) if found else ((),) * 6
-    pointer = np.searchsorted(np.array(trait, dtype=np.int64), np.arange(traits + 1))
+def build_slots(layout: EquationLayout) -> Slots:
+    """Where rows of W have values, link by link; slots of no equations (a covariance matrix of zeros) are left out."""
+    found = list(_slots(layout))
+    link, trait, first, width, coordinate, column, scale = zip(*found, strict=True) if found else ((),) * 7
+    links = sum(len(term.links) for term in layout.terms)
+    pointer = np.searchsorted(np.array(link, dtype=np.int64), np.arange(links + 1))
     return Slots(
         pointer.astype(np.int64),
         np.array(trait, dtype=np.int32),
         np.array(link, dtype=np.int32),
         np.array(first, dtype=np.int64),
         np.array(width, dtype=np.int64),
+        np.array(coordinate, dtype=np.int32),
         np.array(column, dtype=np.int32),
         np.array(scale, dtype=np.float64),
     )
 
 
-def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, float]]:
-    """Trait, link, first equation, width, column and scale of every slot."""
+def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, int, float]]:
+    """Link, trait, first equation, width, coordinate, column and scale of every slot."""
     link, before = 0, 0
     for k, term in enumerate(layout.terms):
         start, width, loading = int(layout.starts[k]), layout.width(k), layout.loadings[k]
@@ -126,19 +128,27 @@ def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, fl
             for entry in one.entries:
                 column = -1 if entry.column < 0 else before + entry.column
                 if loading is None:
-                    yield entry.trait, link, start + entry.coordinate, width, column, entry.scale
+                    yield link, entry.trait, start + entry.coordinate, width, entry.coordinate, column, entry.scale
                     continue
                 for q in range(width):  # zeros of Λ too: other variances of the same rank have the same slots
                     scale = entry.scale * float(loading[entry.coordinate, q])
-                    yield entry.trait, link, start + q, width, column, scale
+                    yield link, entry.trait, start + q, width, q, column, scale
             link += 1
         before += 0 if term.values is None else term.values.shape[1]
 
 
-def slots_at(slots: Slots, links: int, start: int, width: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Slots by (link, coordinate) of the term that begins at an equation, as pointer (links · width + 1) and list."""
-    mine = np.flatnonzero((slots.first >= start) & (slots.first < start + width)) if width else np.empty(0, np.int64)
-    place = slots.link[mine] * width + (slots.first[mine] - start)
-    order = np.argsort(place, kind="stable")
-    pointer = np.searchsorted(place[order], np.arange(links * width + 1)).astype(np.int64)
-    return pointer, mine[order].astype(np.int32)
+def coordinates_reached(slots: Slots, observed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether records of a pattern of traits reach a coordinate by a link; empty where all reach all.
+
+    Returns
+    -------
+    array
+        Patterns × links × coordinates of the widest term.
+    """
+    links, widest = slots.pointer.size - 1, int(slots.width.max(initial=0))
+    reach = np.zeros((len(observed), links, widest), dtype=np.bool_)
+    beyond = np.ones((links, widest), dtype=np.bool_)
+    for trait, link, coordinate, width in zip(slots.trait, slots.link, slots.coordinate, slots.width, strict=True):
+        reach[:, link, coordinate] |= observed[:, trait]
+        beyond[link, :width] = False
+    return reach[:0] if (reach | beyond).all() else reach

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -10,17 +13,39 @@ from numba import get_num_threads
 from numpy.typing import NDArray
 
 from breedblup.design import DesignTerm
-from breedblup.kernels import assembly
-from breedblup.kernels.assembly import Rows, Slots, TermRows
-from breedblup.mme.incidence import Incidence, slots_at
+from breedblup.kernels import assembly, assembly_values
+from breedblup.kernels.assembly import Rows, Segment, Slots, TermRows
+from breedblup.mme.incidence import Incidence, coordinates_reached
 from breedblup.mme.layout import EquationLayout
-from breedblup.relationship.numerator import csr_from, equal_shares
+from breedblup.relationship.operator import csr_from
+
+MOST_PARTS = 8
+"""Threads that assemble: memory is not faster with more, and each counts the entries of every mirrored row."""
+
+SUMMED = 8
+"""Parts of the records with sums of their own, whatever the number of threads: the bits are the same."""
+
+Bounds = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Runs of levels, one for each thread: of all, and of those that have records."""
+
+
+class Pair(NamedTuple):
+    """A pair of terms that is gathered from the rows of one, ``mine``, and mirrored in the rows of the other, ``other``.
+
+    For a term with itself nothing is mirrored. ``cursors`` (threads × rows of the other) is where each thread begins to write.
+    """
+
+    mine: int
+    other: int
+    segment: Segment
+    cursors: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """Pointer and columns of the left-hand side, and the rows of each term as the kernels take them.
 
+    ``starts`` holds, by term, where each of its rows begins the segment of each term, from the beginning of the row;
     ``bounds`` share out the levels of each term among threads; equations that are ``dropped`` (constrained to zero) have
     nothing but their diagonal.
     """
@@ -28,7 +53,9 @@ class Pattern:
     pointer: NDArray[np.int64]
     indices: NDArray[np.int32]
     terms: tuple[TermRows, ...]
-    bounds: tuple[NDArray[np.int64], ...]
+    pairs: tuple[Pair, ...]
+    starts: tuple[NDArray[np.int32], ...]
+    bounds: tuple[Bounds, ...]
     dropped: NDArray[np.bool_]
 
     @property
@@ -49,9 +76,47 @@ class Pattern:
         values: NDArray[np.float64],
     ) -> None:
         """Values for R⁻¹ by pattern of traits and G₀⁻¹ by term (of fixed terms anything of their width)."""
+        row = _row_values(rows, slots)
         lhs = (self.pointer, self.indices, values)
-        for term, bounds, covariance in zip(self.terms, self.bounds, covariances, strict=True):
-            assembly.lhs_values(term, rows, slots, residual, covariance, self.dropped, bounds, lhs)
+        for k, j, segment, cursors in self.pairs:
+            term, starts, (all_levels, reached) = self.terms[k], self.starts[k], self.bounds[k]
+            sums = _level_sums(term, rows, slots, row, residual) if k == j else np.empty((0, 0, 0))
+            if k == j:
+                assembly_values.inverse_values(
+                    term, segment, covariances[k], sums, self.dropped, all_levels, starts, lhs
+                )
+            if not sums.size:
+                assembly_values.record_values(
+                    term, segment, rows, slots, row, residual, self.dropped, reached, starts, cursors.copy(), lhs
+                )
+
+    def right_side(
+        self, rows: Rows, slots: Slots, residual: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """W'R⁻¹y, zero where an equation is dropped; y is n × traits."""
+        rhs = np.zeros(self.dropped.size)
+        assembly_values.rhs_sums(rows, slots, _row_values(rows, slots), residual, y, self.dropped, rhs)
+        return rhs
+
+
+def _row_values(rows: Rows, slots: Slots) -> NDArray[np.float64]:
+    """Rows of W, times √weight, by slot."""
+    values = np.empty((len(rows.codes), slots.trait.size))
+    assembly_values.row_values(rows, slots, values)
+    return values
+
+
+def _level_sums(
+    term: TermRows, rows: Rows, slots: Slots, row: NDArray[np.float64], residual: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Blocks of a term's levels from its records, where levels are few enough for parts with sums of their own; else empty."""
+    links, levels = term.pointer.shape[0], term.pointer.shape[1] - 1
+    if links > 1 or SUMMED * levels * term.width**2 > len(rows.codes):
+        return np.empty((0, term.width, term.width))
+    sums = np.empty((SUMMED, levels, term.width, term.width))
+    assembly_values.level_sums(rows, slots, row, residual, term.link, sums)
+    total: NDArray[np.float64] = sums.sum(axis=0)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +126,10 @@ class PatternCounts:
     pointer: NDArray[np.int64]
     incidence: Incidence
     terms: tuple[TermRows, ...]
-    bounds: tuple[NDArray[np.int64], ...]
+    pairs: tuple[Pair, ...]
+    starts: tuple[NDArray[np.int32], ...]
+    bounds: tuple[Bounds, ...]
+    reach: NDArray[np.bool_]
     dropped: NDArray[np.bool_]
 
     @property
@@ -72,51 +140,105 @@ class PatternCounts:
     def positions(self) -> Pattern:
         """Fill the columns."""
         indices = np.empty(self.pointer[-1], dtype=np.int32)
-        rows, slots, counts = self.incidence.rows, self.incidence.slots, np.empty(self.dropped.size, dtype=np.int64)
-        for term, cut in zip(self.terms, self.bounds, strict=True):
-            assembly.lhs_columns(term, rows, slots, self.dropped, cut, counts, self.pointer, indices)
-        return Pattern(self.pointer, indices, self.terms, self.bounds, self.dropped)
+        for k, j, segment, cursors in self.pairs:
+            given = (self.terms[k], segment, self.incidence.rows, self.reach, self.dropped)
+            all_levels, reached = self.bounds[k]
+            if k == j:
+                assembly.own_columns(*given, all_levels, self.starts[k], self.pointer, indices)
+            else:
+                assembly.gathered_columns(*given, reached, self.starts[k], cursors.copy(), self.pointer, indices)
+        return Pattern(self.pointer, indices, self.terms, self.pairs, self.starts, self.bounds, self.dropped)
 
 
 def count_pattern(incidence: Incidence, layout: EquationLayout, dropped: NDArray[np.int64]) -> PatternCounts:
     """Count the entries of each row; equations ``dropped`` get a diagonal and nothing else."""
-    rows, slots = incidence.rows, incidence.slots
     is_dropped = np.zeros(layout.size, dtype=np.bool_)
     is_dropped[dropped] = True
-    terms = tuple(_term_rows(incidence, layout, k) for k in range(len(layout.terms)))
-    bounds = tuple(_bounds(term, len(slots.link)) for term in terms)
-    counts, nothing = np.zeros(layout.size, dtype=np.int64), np.empty(0, dtype=np.int32)
+    reach = coordinates_reached(incidence.slots, incidence.rows.observed)
+    parts = min(get_num_threads(), MOST_PARTS)
+    every = range(len(layout.terms))
+    terms = tuple(_term_rows(incidence, layout, k, dropped) for k in every)
+    bounds = tuple(_bounds(term, parts) for term in terms)
+    starts = tuple(np.zeros((len(terms), layout.equations(k)), dtype=np.int32) for k in every)
+    nowhere, nothing = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
+    pairs = []
+    for k, j in _gathering(layout):
+        mirrored = np.zeros((parts if j != k else 0, layout.equations(j)), dtype=np.int64)
+        segment = _segment(incidence, layout, terms[k], j, own=j == k)
+        given = (terms[k], segment, incidence.rows, reach, is_dropped)
+        all_levels, reached = bounds[k]
+        if j == k:
+            assembly.own_columns(*given, all_levels, starts[k], nowhere, nothing)
+        else:
+            assembly.gathered_columns(*given, reached, starts[k], mirrored, nowhere, nothing)
+            starts[j][k] = mirrored.sum(axis=0)
+        pairs.append(Pair(k, j, segment, mirrored))
     pointer = np.zeros(layout.size + 1, dtype=np.int64)
-    for term, cut in zip(terms, bounds, strict=True):
-        assembly.lhs_columns(term, rows, slots, is_dropped, cut, counts, pointer, nothing)
-    np.cumsum(counts, out=pointer[1:])
-    return PatternCounts(pointer, incidence, terms, bounds, is_dropped)
+    for k in every:
+        begin, end = layout.starts[k : k + 2]
+        assembly.rows_from_segments(starts[k], pointer[begin], pointer[begin + 1 : end + 1])
+    for k, j, _, mirrored in pairs:
+        _begin(mirrored, pointer[layout.starts[j] : layout.starts[j + 1]] + starts[j][k])
+    return PatternCounts(pointer, incidence, terms, tuple(pairs), starts, bounds, reach, is_dropped)
 
 
-def _term_rows(incidence: Incidence, layout: EquationLayout, k: int) -> TermRows:
+def _begin(counts: NDArray[np.int64], first: NDArray[np.int64]) -> None:
+    """Turn how much each thread writes into a row into where it begins, the first of them at ``first``."""
+    before = np.cumsum(counts, axis=0) - counts
+    counts[:] = first + before
+
+
+def _gathering(layout: EquationLayout) -> list[tuple[int, int]]:
+    """Pairs of terms, first that of more levels, whose records are gathered; of as many, the later one; and each with itself."""
+    order = sorted(range(len(layout.terms)), key=lambda k: (len(layout.terms[k].levels), k))
+    return [(k, j) for place, k in enumerate(order) for j in order[: place + 1]]
+
+
+def _segment(incidence: Incidence, layout: EquationLayout, rows: TermRows, j: int, *, own: bool) -> Segment:
+    links, levels = incidence.links[j], len(layout.terms[j].levels)
+    most = 1 if own and len(links) == 1 else int(np.diff(rows.pointer).sum(axis=0).max(initial=0)) * len(links)
+    return Segment(
+        own,
+        j,
+        int(layout.starts[j]),
+        layout.width(j),
+        int(links[0]),
+        int(links[-1]) + 1,
+        levels,
+        max(min(most + 1, levels), 1),
+    )
+
+
+def _term_rows(incidence: Incidence, layout: EquationLayout, k: int, dropped: NDArray[np.int64]) -> TermRows:
     """The rows of one term, its records by level and its K⁻¹."""
     term, start, width = layout.terms[k], int(layout.starts[k]), layout.width(k)
-    links, codes = incidence.links[k], incidence.rows.codes
-    pointer = np.empty(len(term.levels) + 1, dtype=np.int64)
-    entries = np.empty(np.count_nonzero(codes[:, links] >= 0), dtype=np.int64)
-    assembly.records_of_levels(codes, links, pointer, entries)
-    at_pointer, at = slots_at(incidence.slots, codes.shape[1], start, width)
-    inverse = _inverse_of(term)
+    links, codes, levels = incidence.links[k], incidence.rows.codes, len(term.levels)
+    pointer = np.empty((len(links), levels + 1), dtype=np.int64)
+    entries = np.empty(len(links) * len(codes), dtype=np.int32)
+    begin = 0
+    for place, link in enumerate(links):
+        assembly.records_of_levels(codes, link, pointer[place], entries, begin)
+        begin = int(pointer[place, -1])
+    reached = np.empty(levels, dtype=np.int32)
+    reached = reached[: assembly.levels_with_records(pointer, reached)]
+    mine = dropped[(dropped >= start) & (dropped < start + levels * width)]
     return TermRows(
-        start, width, pointer, entries, at_pointer, at,
-        inverse.indptr.astype(np.int64), inverse.indices.astype(np.int32, copy=False), inverse.data,
+        start, width, int(links[0]), pointer, entries, reached, *_inverse_of(term),
         _mask(term, width, of_rank=layout.loadings[k] is not None),
+        (int(mine.min()) - start) // width if mine.size else levels, np.empty(levels, dtype=np.int32),
     )  # fmt: skip
 
 
-def _inverse_of(term: DesignTerm) -> scipy.sparse.csr_array:
-    """K⁻¹ of a random term; nothing for a fixed one."""
+def _inverse_of(term: DesignTerm) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """K⁻¹ of a random term as pointer, columns and values; nothing for a fixed one."""
     levels = len(term.levels)
     if term.kind == "fixed":
-        return scipy.sparse.csr_array((levels, levels))
+        return np.zeros(levels + 1, np.int32), np.empty(0, np.int32), np.empty(0)
     if term.relationship is not None:
-        return term.relationship.matrix
-    return scipy.sparse.csr_array(scipy.sparse.eye_array(levels, format="csr"))
+        matrix = term.relationship.matrix
+        matrix = matrix if matrix.has_sorted_indices else matrix.sorted_indices()
+        return matrix.indptr, matrix.indices.astype(np.int32, copy=False), matrix.data
+    return np.arange(levels + 1, dtype=np.int32), np.arange(levels, dtype=np.int32), np.ones(levels)
 
 
 def _mask(term: DesignTerm, width: int, *, of_rank: bool) -> NDArray[np.bool_]:
@@ -130,7 +252,23 @@ def _mask(term: DesignTerm, width: int, *, of_rank: bool) -> NDArray[np.bool_]:
     return same
 
 
-def _bounds(term: TermRows, slots: int) -> NDArray[np.int64]:
-    """Runs of levels of about equal work."""
-    work = 1 + np.diff(term.pointer) * slots + np.diff(term.inverse_pointer) * term.width
-    return equal_shares(work, get_num_threads())
+def _bounds(term: TermRows, parts: int) -> Bounds:
+    """Runs of levels of about equal work: of all, and of those with records."""
+    levels = term.pointer.shape[1] - 1
+
+    def work(level: int) -> int:
+        listed = int((term.pointer[:, level] - term.pointer[:, 0]).sum())
+        return level + 2 * listed + term.width * int(term.inverse_pointer[level])
+
+    def recorded(place: int) -> int:
+        if place == term.reached.size:
+            return int((term.pointer[:, -1] - term.pointer[:, 0]).sum())
+        return int((term.pointer[:, term.reached[place]] - term.pointer[:, 0]).sum())
+
+    return _shares(work, levels, parts), _shares(recorded, term.reached.size, parts)
+
+
+def _shares(done: Callable[[int], int], size: int, parts: int) -> NDArray[np.int64]:
+    """Bounds of runs of about equal work, which ``done`` gives up to a row."""
+    targets = (done(size) * part / parts for part in range(1, parts))
+    return np.array([0, *(bisect_left(range(size), target, key=done) for target in targets), size], dtype=np.int64)

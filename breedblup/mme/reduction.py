@@ -22,7 +22,7 @@ from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
 from breedblup.kernels import reduction as kernels
-from breedblup.relationship.numerator import csr_from, equal_shares
+from breedblup.relationship.operator import csr_from, equal_shares
 
 
 def eliminable(lhs: csr_array, candidates: NDArray[np.integer], width: int) -> NDArray[np.int64]:

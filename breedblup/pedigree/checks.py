@@ -6,12 +6,13 @@ Parents are int32 positions in ``ids``, -1 unknown, in any order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.kernels.pedigree import parents_first
+from breedblup.kernels.pedigree import parents_first, screen_links
 from breedblup.pedigree.rules import SHOWN, Finding
 
 Parents = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -27,6 +28,34 @@ def _links(masks: Sequence[NDArray[np.bool_]]) -> tuple[NDArray[np.int32], NDArr
     roles = np.repeat(np.array([0, 1], dtype=np.int8), [np.count_nonzero(mask) for mask in masks])
     order = np.lexsort((roles, animals))
     return animals[order], roles[order]
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What is to be looked at: links of each kind that could be wrong, ``late`` those to parents behind their offspring."""
+
+    own: int
+    late: int
+    sex: int
+    born: int
+    double: bool
+
+
+def screen(parents: Parents, sex: NDArray[np.int8] | None, birth: pl.Series | None) -> Screened:
+    """One pass over all links, so that only what occurs is looked at again."""
+    sire, dam = parents
+    as_sire, as_dam = (np.zeros(sire.size, dtype=np.bool_) for _ in range(2))
+    day = np.empty(0, dtype=np.int32) if birth is None else _days(birth)
+    known_sex = np.empty(0, dtype=np.int8) if sex is None else sex
+    strict = birth is not None and birth.dtype == pl.Date
+    own, late, against, born = screen_links(sire, dam, known_sex, day, strict, as_sire, as_dam)
+    as_sire &= as_dam
+    return Screened(own, late + own, against, born, bool(as_sire.any()))
+
+
+def _days(birth: pl.Series) -> NDArray[np.int32]:
+    """Births as numbers, the least where unknown."""
+    return birth.cast(pl.Int32).fill_null(np.iinfo(np.int32).min).to_numpy()
 
 
 def own_parents(ids: pl.Series, parents: Parents, where: Where) -> Finding | None:
@@ -66,7 +95,7 @@ def double_roles(ids: pl.Series, parents: Parents, where: Where) -> Finding | No
 def born_after(ids: pl.Series, parents: Parents, where: Where, birth: pl.Series) -> Finding | None:
     """Parents that are not older than their offspring: a later year, or no earlier date."""
     dated = birth.dtype == pl.Date
-    day = birth.cast(pl.Int32).fill_null(np.iinfo(np.int32).min).to_numpy()
+    day = _days(birth)
     known = day > np.iinfo(np.int32).min
     masks = []
     for of in parents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +12,23 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import PedigreeError, counted, name_some
-from breedblup.frames import Table, as_table, positions
-from breedblup.kernels.inbreeding import half_relationship_of_parents
-from breedblup.kernels.pedigree import mark_ancestors
-from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns, code_pedigree
+from breedblup.frames import Table, as_table
+from breedblup.kernels.inbreeding import NO_CLASSES, half_relationship_of_parents
+from breedblup.kernels.pedigree import first_out_of_order
+from breedblup.pedigree.added import extended_pedigree
+from breedblup.pedigree.cells import Cells, TableCells
+from breedblup.pedigree.groups import ParentGroups, PhantomParents, check_groups, groups_of_codes
+from breedblup.pedigree.pruning import within_generations
+from breedblup.pedigree.reading import (
+    MISSING_PARENTS,
+    CodedPedigree,
+    PedigreeColumns,
+    code_pedigree,
+    refuse_unused_groups,
+)
 from breedblup.pedigree.rules import PedigreeReport, PedigreeRules
+from breedblup.pedigree.summary import pedigree_lines
+from breedblup.pedigree.twins import NO_TWINS, positions_with_twins, with_twins
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,11 @@ class Pedigree:
         Codes of an unknown parent, which no animal may bear.
     of_sires
         Whether ``dam`` holds maternal grandsires, dams being unknown: a pedigree for `sire_mgs_inverse`, with no A.
+    groups
+        Groups of the unknown parents; None where they are not grouped.
+    twins
+        One row for each identical twin or clone, which is no animal of its own: id, of (the animal whose genotype it shares),
+        position of that animal.
     """
 
     ids: pl.Series
@@ -53,19 +70,22 @@ class Pedigree:
     name: str = "pedigree"
     missing_parents: tuple[str, ...] = MISSING_PARENTS
     of_sires: bool = False
+    groups: ParentGroups | None = None
+    twins: pl.DataFrame = field(default_factory=NO_TWINS.clone)
 
     def __post_init__(self) -> None:
-        own = np.arange(len(self.ids))
         for role, parent in (("sire", self.sire), ("dam", self.dam)):
-            late = np.flatnonzero((parent >= own) | (parent < -1))
-            if late.size:
+            late = first_out_of_order(parent)
+            if late >= 0:
                 raise PedigreeError(
-                    f"{self.name}: {role} of {self.ids[int(late[0])]!r} does not stand before it "
+                    f"{self.name}: {role} of {self.ids[int(late)]!r} does not stand before it "
                     "-> make a Pedigree with Pedigree.from_frame, which orders the animals"
                 )
         for array in (self.sire, self.dam, self.user_order, self.sex):
             if array is not None:
                 array.flags.writeable = False
+        if self.groups is not None:
+            check_groups(self, self.groups)
 
     @classmethod
     def from_frame(
@@ -75,6 +95,7 @@ class Pedigree:
         columns: PedigreeColumns = PedigreeColumns(),
         missing_parents: Sequence[str] = MISSING_PARENTS,
         rules: PedigreeRules = PedigreeRules(),
+        groups: Sequence[str] | PhantomParents = (),
     ) -> Pedigree:
         """Check and order a pedigree held in any data frame, or in a `Table` that was read from a file.
 
@@ -86,15 +107,33 @@ class Pedigree:
             Codes of an unknown parent. An animal that bears one is refused.
         rules
             Severity of each fault.
+        groups
+            Codes in the columns of sire and dam that name groups of unknown parents, or `PhantomParents` that stand there.
+            Every unknown parent then needs one.
 
         Raises
         ------
         PedigreeError
-            With every fault that ``rules`` calls an error, and where it stands.
+            With every fault that ``rules`` calls an error, and where it stands; an unknown parent without a group.
         """
-        table: Table = as_table(frame, "pedigree")
-        missing = tuple(missing_parents)
-        coded = code_pedigree(table, columns, missing, rules)
+        cells = TableCells(as_table(frame, "pedigree"))
+        return cls.from_cells(cells, columns=columns, missing_parents=missing_parents, rules=rules, groups=groups)
+
+    @classmethod
+    def from_cells(
+        cls,
+        cells: Cells,
+        *,
+        columns: PedigreeColumns = PedigreeColumns(),
+        missing_parents: Sequence[str] = MISSING_PARENTS,
+        rules: PedigreeRules = PedigreeRules(),
+        groups: Sequence[str] | PhantomParents = (),
+    ) -> Pedigree:
+        """As `from_frame`, of cells that are read block by block, such as those of a file."""
+        name, missing = cells.places.name, tuple(missing_parents)
+        codes = groups.ids if isinstance(groups, PhantomParents) else tuple(groups)
+        coded = code_pedigree(cells, columns, missing, rules, codes)
+        refuse_unused_groups(name, coded, codes)
         return cls(
             coded.ids,
             coded.sire,
@@ -103,9 +142,11 @@ class Pedigree:
             coded.sex,
             coded.birth,
             coded.report,
-            table.name,
+            name,
             missing,
             columns.of_sires,
+            _groups_as_coded(groups, coded),
+            coded.twins,
         )
 
     def __len__(self) -> int:
@@ -124,8 +165,8 @@ class Pedigree:
         return years.cast(pl.Int32).fill_null(-1).to_numpy()
 
     def positions_of(self, ids: pl.Series) -> NDArray[np.int32]:
-        """Position of each id, -1 where it is null or unknown here."""
-        return positions(ids, self.ids)
+        """Position of each id, that of the original for an identical twin; -1 where it is null or unknown here."""
+        return positions_with_twins(ids, self.ids, self.twins)
 
     def known_positions_of(self, ids: pl.Series | Sequence[str]) -> NDArray[np.int32]:
         """Position of each id.
@@ -146,25 +187,34 @@ class Pedigree:
             )
         return found
 
-    def ancestors_of(self, ids: pl.Series | Sequence[str]) -> Pedigree:
-        """These animals and all their ancestors, in the same order: A among them stays exactly what it is here.
+    def ancestors_of(self, ids: pl.Series | Sequence[str], generations: int | None = None) -> Pedigree:
+        """These animals and their ancestors, in the same order: with all of them A among them stays exactly what it is here.
 
         What the report says of reading stays as it is; animals and founders are counted again.
+
+        Parameters
+        ----------
+        generations
+            Generations back from the named animals, on the shortest way; parents that lie beyond become unknown, which
+            loses inbreeding (`compare_pruning` says how much). By default all.
 
         Raises
         ------
         PedigreeError
-            If an id is unknown here, or none is given.
+            If an id is unknown here, or none is given; if ``generations`` is negative, or cuts parents off although
+            unknown parents are grouped.
         """
-        kept = np.zeros(len(self), dtype=np.bool_)
-        kept[self.known_positions_of(ids)] = True
-        named = counted(int(np.count_nonzero(kept)), "animal")
-        mark_ancestors(self.sire, self.dam, kept)
+        named = np.unique(self.known_positions_of(ids))
+        kept = within_generations(self, named, generations)
+        text = f"{counted(named.size, 'animal')} and their ancestors"
+        if generations is not None:
+            text += f" of {counted(generations, 'generation')}"
         rows = np.flatnonzero(kept)
         new = np.full(len(self) + 1, -1, dtype=np.int32)  # the last for an unknown parent, -1
         new[rows] = np.arange(rows.size, dtype=np.int32)
         sire, dam, order = new[self.sire[rows]], new[self.dam[rows]], new[self.user_order]
         founders = int(np.count_nonzero((sire < 0) & (dam < 0)))
+        groups = None if self.groups is None else self._groups_of(rows, sire, dam)
         return replace(
             self,
             ids=self.ids.gather(rows),
@@ -174,8 +224,53 @@ class Pedigree:
             sex=None if self.sex is None else self.sex[rows],
             birth=None if self.birth is None else self.birth.gather(rows),
             report=replace(self.report, animals=rows.size, founders=founders),
-            name=f"{self.name} ({named} and their ancestors)",
+            groups=groups,
+            twins=self._twins_at(new),
+            name=f"{self.name} ({text})",
         )
+
+    def _twins_at(self, new: NDArray[np.int32]) -> pl.DataFrame:
+        """Twins of the animals that have a new place."""
+        moved = self.twins.with_columns(position=pl.Series(new[self.twins["position"].to_numpy()], dtype=pl.Int32))
+        return moved.filter(pl.col("position") >= 0)
+
+    def _groups_of(self, rows: NDArray[np.int64], sire: NDArray[np.int32], dam: NDArray[np.int32]) -> ParentGroups:
+        """Groups of the unknown parents of some rows, unless known parents of theirs were cut off."""
+        assert self.groups is not None
+        cut = np.flatnonzero(((sire < 0) & (self.sire[rows] >= 0)) | ((dam < 0) & (self.dam[rows] >= 0)))
+        if cut.size:
+            raise PedigreeError(
+                f"{self.name} has groups of unknown parents, and nothing says to which a parent cut off from "
+                f"{self.ids[int(rows[cut[0]])]!r} belongs -> keep all generations, or prune first and group then"
+            )
+        return self.groups.of_rows(rows)
+
+    def extended(
+        self, frame: Any, *, columns: PedigreeColumns = PedigreeColumns(), rules: PedigreeRules = PedigreeRules()
+    ) -> Pedigree:
+        """The same pedigree with further animals, read and checked as by `from_frame`, after those that it has.
+
+        Positions of the old animals stay, and where their inbreeding is known only that of the new is computed. Rows of old
+        animals may be repeated where they say what is known; a sex or birth that was unknown is taken up. Codes of unknown
+        parents and of groups are those of this pedigree. A twin of an old animal needs the row of that animal beside it. Links
+        of old animals are never repaired: where a new animal makes a sire a dam, a repair cuts the new link.
+
+        Parameters
+        ----------
+        frame
+            Any data frame, or a `Table`, with rows of the new animals. New parents without a row become founders.
+        columns
+            Names of its columns.
+        rules
+            Severity of each fault.
+
+        Raises
+        ------
+        PedigreeError
+            With every fault that ``rules`` calls an error; if a parent of an old animal changed, also from or to unknown, or
+            its sex, birth or twin did; if groups of unknown parents are fuzzy.
+        """
+        return extended_pedigree(self, as_table(frame, "added animals"), columns, rules)
 
     def male_ancestors_of(self, sires: pl.Series | Sequence[str]) -> Pedigree:
         """These sires and their male ancestors, for `sire_mgs_inverse`: ``dam`` holds the maternal grandsire.
@@ -190,12 +285,28 @@ class Pedigree:
         """
         if self.of_sires:
             return self.ancestors_of(sires)
+        if self.groups is not None:
+            raise PedigreeError(
+                f"{self.name} has groups of unknown parents, which relationships among sires do not take "
+                "-> read it without groups"
+            )
         grandsire = np.where(self.dam >= 0, self.sire[self.dam], np.int32(-1))
         lines = replace(self, dam=grandsire, name=f"{self.name} by sires and maternal grandsires", of_sires=True)
         return lines.ancestors_of(sires)
 
     def with_founders(self, ids: pl.Series) -> Pedigree:
-        """The same pedigree with further unrelated animals, which must be new, at its end."""
+        """The same pedigree with further unrelated animals, which must be new, at its end.
+
+        Raises
+        ------
+        PedigreeError
+            If unknown parents are grouped: nothing says which group theirs belong to.
+        """
+        if self.groups is not None:
+            raise PedigreeError(
+                f"{self.name} has groups of unknown parents, and nothing says to which {name_some(ids.to_list())} belong "
+                "-> add these animals to the pedigree with group codes as parents"
+            )
         n, more = len(self), len(ids)
         unknown = np.full(more, -1, dtype=np.int32)
         report = replace(self.report, animals=n + more, founders=self.report.founders + more)
@@ -211,18 +322,17 @@ class Pedigree:
         )
 
     def to_frame(self) -> pl.DataFrame:
-        """One row for each animal in the user's order: animal, sire, dam, inbreeding.
+        """One row for each animal in the user's order: animal, sire, dam, inbreeding; then identical twins by their own ids.
 
         Of a pedigree of sires: animal, sire, maternal_grandsire.
         """
-        order = self.user_order
-        columns = {"animal": self.ids.gather(order)}
+        columns = {"animal": self.ids}
         for role, parent in (("sire", self.sire), (self._second, self.dam)):
-            index = pl.Series(parent[order])
+            index = pl.Series(parent)
             columns[role] = self.ids.gather(index.set(index < 0, None))
         if not self.of_sires:
-            columns["inbreeding"] = pl.Series(self.inbreeding[order])
-        return pl.DataFrame(columns)
+            columns["inbreeding"] = pl.Series(self.inbreeding)
+        return with_twins(pl.DataFrame(columns), self.user_order, self.twins)
 
     @property
     def _second(self) -> str:
@@ -230,19 +340,18 @@ class Pedigree:
         return "maternal_grandsire" if self.of_sires else "dam"
 
     def __str__(self) -> str:
-        report = self.report
-        lines = [
-            f"Pedigree {self.name}: {report.animals:,} animals, {report.founders:,} founders",
-            f"  rows read {report.rows:,}, merged {report.merged_rows:,}, parents added as founders {report.added_parents:,}",
-            f"  sires {np.unique(self.sire[self.sire >= 0]).size:,}, {self._second.replace('_', ' ')}s "
-            f"{np.unique(self.dam[self.dam >= 0]).size:,}",
-        ]
-        if not self.of_sires:
-            lines.append(f"  inbreeding mean {self.inbreeding.mean():.4f}, largest {self.inbreeding.max():.4f}")
-        lines += [f"  warning: {warning}" for warning in report.warnings]
-        return "\n".join(lines)
+        return "\n".join(pedigree_lines(self))
 
     __repr__ = __str__
+
+
+def _groups_as_coded(groups: Sequence[str] | PhantomParents, coded: CodedPedigree) -> ParentGroups | None:
+    """The groups of a pedigree that was coded with their codes."""
+    if coded.sire_group is None or coded.dam_group is None:
+        return None
+    if isinstance(groups, PhantomParents):
+        return groups.groups(coded.sire_group, coded.dam_group)
+    return groups_of_codes(tuple(groups), coded.sire_group, coded.dam_group)
 
 
 def inbreeding_coefficients(pedigree: Pedigree) -> NDArray[np.float64]:
@@ -262,6 +371,6 @@ def inbreeding_coefficients(pedigree: Pedigree) -> NDArray[np.float64]:
             "sire_mgs_inverse(pedigree).inbreeding"
         )
     inbreeding = np.zeros(len(pedigree))
-    half_relationship_of_parents(pedigree.sire, pedigree.dam, inbreeding, inbreeding)
+    half_relationship_of_parents(pedigree.sire, pedigree.dam, NO_CLASSES, inbreeding, inbreeding, 0)
     inbreeding.flags.writeable = False
     return inbreeding

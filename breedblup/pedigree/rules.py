@@ -75,6 +75,8 @@ class PedigreeReport:
         One line for each rule that warned or repaired, with its offenders.
     repairs
         One row for each parent that was set missing: animal, role, parent, rule, where.
+    twins
+        Identical twins and clones, which are no animals of their own.
     """
 
     rows: int
@@ -84,6 +86,7 @@ class PedigreeReport:
     added_parents: int
     warnings: tuple[str, ...]
     repairs: pl.DataFrame = field(repr=False)
+    twins: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from breedblup.relationship.inverse import (
     invert_dense,
     refuse_other_pedigrees,
 )
-from breedblup.relationship.numerator import a_inverse, csr_from
+from breedblup.relationship.numerator import a_inverse
+from breedblup.relationship.operator import csr_from
 
 PAIRS_LIMIT = 50_000
 """Most pairs of parents; work grows with their number times that of their ancestors."""

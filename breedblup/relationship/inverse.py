@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, NotPositiveDefinite, ResourceError, name_some
 from breedblup.pedigree import Pedigree
+from breedblup.pedigree.twins import NO_TWINS, positions_with_twins
 from breedblup.solvers.cholesky import CholeskyFactor, analyse
 
 DENSE_LIMIT = 20_000
@@ -47,27 +48,61 @@ class InverseOperator(Protocol):
         ...
 
 
+GroupKind = Literal["fixed", "random", "metafounders"]
+
+
+class GroupedOperator(InverseOperator, Protocol):
+    """An operator over n animals and then g groups of unknown parents, which fall into classes."""
+
+    def to_classes(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of animals and groups → of animals and classes."""
+        ...
+
+    def owed_to_groups(self, of_groups: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Q V for a g × k block: what the animals have of the groups' values."""
+        ...
+
+    def collected_by_groups(self, of_animals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Q'V for an n × k block."""
+        ...
+
+
+@dataclass(frozen=True)
+class GroupRows:
+    """The last rows of a K⁻¹: groups of unknown parents, or metafounders.
+
+    Fixed groups have no variance: K⁻¹ is singular, [Q; I] being what it takes to zero.
+    """
+
+    names: pl.Series
+    kind: GroupKind
+    operator: GroupedOperator
+
+
 @dataclass(frozen=True)
 class RelationshipInverse:
-    """K⁻¹ among the animals ``ids``.
+    """K⁻¹ among the animals, and groups of unknown parents after them where there are any.
 
     Attributes
     ----------
     ids
-        Text ids; rows of every matrix and vector are in this order.
+        Text ids, of animals and then of groups; rows of every matrix and vector are in this order.
     diagonal
-        Diagonal of K (1 + F for A); read-only.
+        Diagonal of K (1 + F for A; 0 for fixed groups); read-only.
     logdet
         log|K|.
     made
         How it was made, one statement an entry: what a result has to name.
     pedigree
-        The pedigree that it was made from, where its animals, in its order, are the rows.
+        The pedigree that it was made from, where its animals, in its order, are the rows (before those of groups).
     parents
         Position of each known parent, -1 unknown, with the share that the animal expects of it: ½ of sire and dam for A, ½ of the
-        sire and ¼ of the maternal grandsire where only these are known. Empty where nothing of the kind holds.
+        sire and ¼ of the maternal grandsire where only these are known. Empty where nothing of the kind holds. An unknown
+        parent of class k stands after all animals (`GroupedOperator.to_classes`).
     inbreeding
         F of every animal by this pedigree, whether or not the matrix takes it into account; None where it is not known.
+    groups
+        What is known of the rows that are groups; None where there are none.
     """
 
     ids: pl.Series
@@ -78,6 +113,7 @@ class RelationshipInverse:
     pedigree: Pedigree | None = None
     parents: tuple[tuple[NDArray[np.int32], float], ...] = ()
     inbreeding: NDArray[np.float64] | None = None
+    groups: GroupRows | None = None
 
     def __post_init__(self) -> None:
         for array in (self.diagonal, self.inbreeding, *(positions for positions, _ in self.parents)):
@@ -86,6 +122,24 @@ class RelationshipInverse:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def animals(self) -> int:
+        """Rows that are animals: all but those of groups."""
+        return len(self.ids) - (0 if self.groups is None else len(self.groups.names))
+
+    @property
+    def twins(self) -> pl.DataFrame:
+        """Identical twins and clones of the animals, which have no row of their own; see `Pedigree.twins`."""
+        return NO_TWINS if self.pedigree is None else self.pedigree.twins
+
+    def positions_of(self, ids: pl.Series) -> NDArray[np.int32]:
+        """Row of each animal, that of the original for an identical twin; -1 where it is null, a group or unknown here."""
+        return positions_with_twins(ids, self.ids[: self.animals], self.twins)
+
+    def with_classes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of the rows → of animals and classes of unknown parents, which positions in ``parents`` refer to."""
+        return values if self.groups is None else self.groups.operator.to_classes(values)
 
     def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """K⁻¹ V for an n vector or an n × k block."""
@@ -106,7 +160,12 @@ class RelationshipInverse:
         return self.operator.entries()
 
     def __repr__(self) -> str:
-        return f"RelationshipInverse of {len(self):,} animals: {'; '.join(self.made)}; log|K| {self.logdet:.6g}"
+        rows = f"{self.animals:,} animals"
+        if self.groups is not None:
+            rows += (
+                f" and {len(self.groups.names):,} {'metafounders' if self.groups.kind == 'metafounders' else 'groups'}"
+            )
+        return f"RelationshipInverse of {rows}: {'; '.join(self.made)}; log|K| {self.logdet:.6g}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,15 @@ File names are relative to the folder of the TOML file. All that can be given (t
     sex = "sex"
     birth = "birth"
     missing_parents = ["", "0", "NA", "."]
+    groups = ["UK1", "UK2"]             # codes in the parent columns that name groups of unknown parents; or
+    phantom_parents = "phantoms.csv"    # parents in several groups: column of names, then one for each group with its share; or
+
+    [pedigree.group_rule]               # groups by the birth of the offspring and more, small ones merged, see GroupRule
+    years = 5                           # length of a period; 0: years do not matter
+    path = true                         # unknown sires and unknown dams apart
+    sex = false                         # those of males and of females apart
+    breed = "breed"                     # a column of the pedigree; left out: breed does not matter
+    smallest = 50
 
     [pedigree.rules]                    # "error", "warn" or "repair" (set the parent missing), see PedigreeRules
     loop = "error"
@@ -31,13 +40,16 @@ File names are relative to the folder of the TOML file. All that can be given (t
     residual = 28.0                     # or a table: a number or a matrix for each class
 
     [relationships]                     # when left out, the pedigree is that of the random term `animal`
-    animal = "pedigree"                 # or "dominance", "sire_mgs"; { kind = "pedigree", prune = true }
+    animal = "pedigree"                 # or "dominance", "sire_mgs"; { kind = "pedigree", prune = true }; with groups of
+                                        # unknown parents these are fixed; { kind = "groups", ratio = 2.0 } random,
+                                        # { kind = "metafounders", file = "gamma.csv" } with Γ as columns id1, id2, value
     line = { file = "k.csv", kind = "relationship" }    # or "inverse"; columns id1, id2, value
 
     [solve]
     method = "auto"                     # or "cholesky", "pcg"
     pev = "auto"                        # or "exact", "none"
-    inbreeding = true                   # false leaves inbreeding out of the relationship matrix
+    inbreeding = true                   # false leaves inbreeding out of the relationship matrix; "contemporaries": unknown
+                                        # parents are as inbred as the year's animals (VanRaden 1992)
     reduce = true                       # eliminate animals without progeny before solving; left out: where PCG gains by it
     criterion = "error"                 # of PCG: of the EBVs, in genetic SD; or "relative_residual",
                                         # "squared_relative_residual", "relative_change"
@@ -80,9 +92,9 @@ from breedblup.adjustment import BaseBirthYears, BaseFounders, CombinationSpec
 from breedblup.analysis import EvaluateOptions
 from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
-from breedblup.pedigree import PedigreeColumns, PedigreeRules
+from breedblup.pedigree import GroupRule, PedigreeColumns, PedigreeRules
 from breedblup.run.fitted import combinations_of, model_of, variances_of
-from breedblup.run.schema import BaseSection, PedigreeSection, Sections, SolveSection, parse_sections
+from breedblup.run.schema import BaseSection, GroupRuleSection, PedigreeSection, Sections, SolveSection, parse_sections
 from breedblup.run.sources import MatrixInput, Source, sources_of
 from breedblup.run.syntax import read_toml
 from breedblup.solvers.records import PcgOptions
@@ -97,6 +109,10 @@ class PedigreeInput:
     columns: PedigreeColumns
     missing_parents: tuple[str, ...]
     rules: PedigreeRules
+    groups: tuple[str, ...]
+    phantom_parents: Path | None
+    group_rule: GroupRule | None
+    breed: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +149,12 @@ class Configuration:
         files = {"configuration": self.path, "records": self.records}
         if self.pedigree is not None:
             files["pedigree"] = self.pedigree.file
+            if self.pedigree.phantom_parents is not None:
+                files["phantom parents"] = self.pedigree.phantom_parents
         for factor, source in self.relationships.items():
-            if isinstance(source, MatrixInput):
-                files[f"relationship {factor}"] = source.file
+            file = source.file if isinstance(source, MatrixInput) else source.gamma
+            if file is not None:
+                files[f"relationship {factor}"] = file
         if isinstance(self.base, Path):
             files["base"] = self.base
         return files
@@ -184,7 +203,21 @@ def _pedigree(place: Path, section: PedigreeSection) -> PedigreeInput:
         rules = PedigreeRules(**given)
     except ModelError as wrong:
         raise ConfigurationError(f"{place.name}: [pedigree.rules] {wrong}") from None
-    return PedigreeInput(place.parent / section.file, columns, section.missing_parents, rules)
+    rule, breed = _group_rule(section.group_rule)
+    phantoms = None if section.phantom_parents is None else place.parent / section.phantom_parents
+    return PedigreeInput(
+        place.parent / section.file, columns, section.missing_parents, rules, section.groups, phantoms, rule, breed
+    )
+
+
+def _group_rule(section: GroupRuleSection | None) -> tuple[GroupRule | None, str | None]:
+    """The rule for groups, and the column of breeds."""
+    if section is None:
+        return None, None
+    given = section.model_dump(include={"path", "sex", "smallest"}, exclude_none=True)
+    if section.years is not None:
+        given["years"] = section.years or None
+    return GroupRule(**given), section.breed
 
 
 def _options(sections: Sections) -> EvaluateOptions:

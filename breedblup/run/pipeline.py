@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from breedblup.adjustment import (
     Base,
     BaseBirthYears,
@@ -23,8 +25,9 @@ from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
 from breedblup.errors import InputError
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
-from breedblup.io.tables import read_pedigree, read_records, read_table
-from breedblup.pedigree import Pedigree
+from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records, read_table
+from breedblup.pedigree import Pedigree, group_unknown_parents
+from breedblup.pedigree.reading import find_columns
 from breedblup.relationship import RelationshipInverse
 from breedblup.run import manifest
 from breedblup.run.config import Configuration, PedigreeInput
@@ -58,15 +61,29 @@ def read_inputs(config: Configuration) -> Inputs:
 
 def _read_pedigree(source: PedigreeInput) -> Pedigree:
     _log.info("reading pedigree %s", source.file)
+    table = read_table(source.file)
+    groups = source.groups if source.phantom_parents is None else read_phantom_parents(source.phantom_parents)
     pedigree = read_pedigree(
-        source.file, columns=source.columns, missing_parents=source.missing_parents, rules=source.rules
+        table, columns=source.columns, missing_parents=source.missing_parents, rules=source.rules, groups=groups
     )
+    if source.group_rule is not None:
+        pedigree = group_unknown_parents(pedigree, source.group_rule, breeds=_breeds(table, source))
     report = pedigree.report
     counts = (f"{report.animals:,}", f"{report.founders:,}", f"{report.added_parents:,}")
     _log.info("pedigree: %s animals, %s founders, %s of them parents without a row of their own", *counts)
     for warning in report.warnings:
         _log.warning("pedigree: %s", warning)
+    for made in () if pedigree.groups is None else pedigree.groups.made:
+        _log.info("pedigree: %s", made)
     return pedigree
+
+
+def _breeds(table: Table, source: PedigreeInput) -> pl.DataFrame | None:
+    """Animals and their breeds, from the table of the pedigree."""
+    if source.breed is None:
+        return None
+    ids = table.text(find_columns(table, source.columns)["id"])
+    return pl.DataFrame({"animal": ids, "breed": table.text(source.breed)})
 
 
 def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:

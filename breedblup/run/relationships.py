@@ -10,12 +10,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.analysis.founders import add_founders, ids_in, level_columns
+from breedblup.analysis.preparation import inbreeding_asked_for
 from breedblup.errors import ConfigurationError, NotPositiveDefinite, RecordError, name_some
 from breedblup.frames import Table
 from breedblup.io.matrices import read_matrix
 from breedblup.pedigree import Pedigree
 from breedblup.pedigree.reading import SEX_CODES
-from breedblup.relationship import RelationshipInverse, dominance_inverse, inverse_from, sire_mgs_inverse
+from breedblup.relationship import (
+    RelationshipInverse,
+    dominance_inverse,
+    group_inverse,
+    inverse_from,
+    metafounder_inverse,
+    sire_mgs_inverse,
+)
 from breedblup.run.config import Configuration
 from breedblup.run.sources import FromPedigree, MatrixInput
 
@@ -70,7 +78,20 @@ def _related(
         pedigree = pedigree.male_ancestors_of(known)
     elif source.prune:
         pedigree = pedigree.ancestors_of(known)
-    return pedigree if source.kind == "pedigree" else sire_mgs_inverse(pedigree, inbreeding=config.options.inbreeding)
+    if source.kind == "sire_mgs":
+        return sire_mgs_inverse(pedigree, inbreeding=bool(config.options.inbreeding))
+    return pedigree if source.kind == "pedigree" else _grouped(config, source, pedigree)
+
+
+def _grouped(config: Configuration, source: FromPedigree, pedigree: Pedigree) -> RelationshipInverse:
+    """Genetic groups or metafounders of a pedigree's unknown parents."""
+    if source.gamma is None:
+        return group_inverse(pedigree, ratio=source.ratio, inbreeding=inbreeding_asked_for(pedigree, config.options))
+    values, names = read_matrix(source.gamma)
+    assert pedigree.groups is not None
+    dense, used = values.toarray(), set(pedigree.groups.names)
+    kept = [k for k, name in enumerate(names) if name in used]  # pruning can leave metafounders without descendants
+    return metafounder_inverse(pedigree, dense[np.ix_(kept, kept)], names=[names[k] for k in kept])
 
 
 def _refuse_females(config: Configuration, name: str, pedigree: Pedigree, records: Table, *, derived: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from breedblup.errors import ConfigurationError
 from breedblup.pedigree import MISSING_PARENTS
@@ -36,6 +36,16 @@ class PedigreeRulesSection(Section):
     sex_role: Severity | None = None
 
 
+class GroupRuleSection(Section):
+    """How unknown parents are grouped by a rule; None leaves the rule's own default. ``breed`` is a column of the pedigree."""
+
+    years: Annotated[int, Field(ge=0)] | None = None
+    path: bool | None = None
+    sex: bool | None = None
+    breed: Text | None = None
+    smallest: Annotated[int, Field(ge=1)] | None = None
+
+
 class PedigreeSection(Section):
     """Where the pedigree is, the names of its columns and what is not accepted."""
 
@@ -47,7 +57,25 @@ class PedigreeSection(Section):
     sex: Text | None = None
     birth: Text | None = None
     missing_parents: Texts = MISSING_PARENTS
+    groups: Texts = ()
+    phantom_parents: Text | None = None
+    group_rule: GroupRuleSection | None = None
     rules: PedigreeRulesSection = PedigreeRulesSection()
+
+    @property
+    def grouped(self) -> bool:
+        """Whether unknown parents are in groups."""
+        return bool(self.groups) or self.phantom_parents is not None or self.group_rule is not None
+
+    @model_validator(mode="after")
+    def _grouped_once(self) -> PedigreeSection:
+        if bool(self.groups) + (self.phantom_parents is not None) + (self.group_rule is not None) > 1:
+            raise ValueError(
+                "groups of unknown parents are given twice; give one of groups (codes), phantom_parents (a file) and group_rule"
+            )
+        if self.grouped and self.maternal_grandsire is not None:
+            raise ValueError("relationships among sires take no groups of unknown parents; leave them out")
+        return self
 
     @model_validator(mode="after")
     def _of_sires(self) -> PedigreeSection:
@@ -71,11 +99,15 @@ class RecordsSection(Section):
 
 
 class RelationshipSection(Section):
-    """Made from the pedigree, or a file with a relationship matrix or its inverse as columns id1, id2, value."""
+    """Made from the pedigree, or a file with a relationship matrix or its inverse as columns id1, id2, value.
 
-    kind: Literal["pedigree", "dominance", "sire_mgs", "relationship", "inverse"]
+    ``metafounders`` is made from the pedigree and a file with Γ; ``ratio`` makes ``groups`` random.
+    """
+
+    kind: Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs", "relationship", "inverse"]
     file: Text | None = None
     prune: bool = False
+    ratio: Positive | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,13 +116,15 @@ class RelationshipSection(Section):
 
     @model_validator(mode="after")
     def _file_fits_kind(self) -> RelationshipSection:
-        if (self.file is None) == (self.kind in ("relationship", "inverse")):
+        if (self.file is None) == (self.kind in ("metafounders", "relationship", "inverse")):
             raise ValueError(
-                '"pedigree" stands alone, and so do "dominance" and "sire_mgs"; { file = "k.csv", kind = "relationship" } '
-                '(or "inverse") names a file'
+                '"pedigree" stands alone, and so do "groups", "dominance" and "sire_mgs"; { file = "k.csv", kind = '
+                '"relationship" } (or "inverse", or "metafounders" with Γ) names a file'
             )
-        if self.prune and self.file is not None:
+        if self.prune and self.kind in ("relationship", "inverse"):
             raise ValueError("prune goes with a pedigree, not with a file; leave it out")
+        if self.ratio is not None and self.kind != "groups":
+            raise ValueError('ratio is that of random groups; it goes with kind = "groups"')
         return self
 
 
@@ -99,12 +133,19 @@ class SolveSection(Section):
 
     method: Literal["auto", "cholesky", "pcg"] = "auto"
     pev: Literal["auto", "exact", "none"] = "auto"
-    inbreeding: bool = True
+    inbreeding: Literal[True, False, "contemporaries"] = True
     reduce: bool | None = None
     tolerance: Positive | None = None
     criterion: Criterion | None = None
     maximum_rounds: Annotated[int, Field(ge=1)] | None = None
     memory_gib: Positive | None = None
+
+    @field_validator("inbreeding", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any) -> Any:
+        if isinstance(value, int) and not isinstance(value, bool):  # 1 equals True
+            raise ValueError(f"it can be true, false or 'contemporaries', found the whole number {value}")
+        return value
 
 
 class ResultsSection(Section):
@@ -198,6 +239,7 @@ _KNOWN: Mapping[tuple[str, ...], type[Section]] = {
     (): Sections,
     ("pedigree",): PedigreeSection,
     ("pedigree", "rules"): PedigreeRulesSection,
+    ("pedigree", "group_rule"): GroupRuleSection,
     ("records",): RecordsSection,
     ("solve",): SolveSection,
     ("results",): ResultsSection,

@@ -23,10 +23,15 @@ class MatrixInput:
 
 @dataclass(frozen=True, slots=True)
 class FromPedigree:
-    """Relationships that the pedigree gives; with ``prune`` those of the animals that records name, and their ancestors."""
+    """Relationships that the pedigree gives; with ``prune`` those of the animals that records name, and their ancestors.
 
-    kind: Literal["pedigree", "dominance", "sire_mgs"] = "pedigree"
+    ``ratio`` makes groups random, ``gamma`` is the file with the relationships of metafounders.
+    """
+
+    kind: Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs"] = "pedigree"
     prune: bool = False
+    ratio: float | None = None
+    gamma: Path | None = None
 
 
 Source: TypeAlias = FromPedigree | MatrixInput
@@ -50,6 +55,7 @@ def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, So
         _check_spelling(place.name, chosen, usable)
         _check_pedigree(place.name, sections, chosen)
     _check_of_sires(place.name, sections, chosen)
+    _check_groups(place.name, sections, chosen)
     if "animal" in usable and "animal" not in chosen:
         listed = (
             'add animal = "pedigree" to [relationships], which has to list it too where it is given'
@@ -122,7 +128,9 @@ def _source(place: Path, section: RelationshipSection) -> Source:
     if section.kind == "relationship" or section.kind == "inverse":
         assert section.file is not None
         return MatrixInput(place.parent / section.file, section.kind)
-    return FromPedigree(section.kind, section.prune)
+    return FromPedigree(
+        section.kind, section.prune, section.ratio, None if section.file is None else place.parent / section.file
+    )
 
 
 def _check_pedigree(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
@@ -135,6 +143,23 @@ def _check_pedigree(name: str, sections: Sections, chosen: Mapping[str, Source])
         raise ConfigurationError(
             f"{name}: [pedigree] is given and [relationships] does not use it; write which factor's it is, "
             "or leave the section out"
+        )
+
+
+def _check_groups(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
+    """Refuse groups where the pedigree has none, and a pedigree whose groups nothing uses."""
+    if sections.pedigree is None:
+        return
+    kinds = {column: source.kind for column, source in chosen.items() if isinstance(source, FromPedigree)}
+    for column, kind in kinds.items():
+        if kind in ("groups", "metafounders") and not sections.pedigree.grouped:
+            raise ConfigurationError(
+                f'{name}: [relationships] {column} has kind = "{kind}", and [pedigree] has no groups of unknown parents; give '
+                "groups (codes in the parent columns), phantom_parents (a file) or group_rule"
+            )
+    if sections.pedigree.grouped and not set(kinds.values()) & {"pedigree", "groups", "metafounders"}:
+        raise ConfigurationError(
+            f"{name}: [pedigree] groups unknown parents, and [relationships] does not use that; leave the groups out"
         )
 
 

@@ -38,7 +38,8 @@ def in_words(error: ErrorDetails, known_keys: Callable[[tuple[str, ...]], Sequen
     if kind == "literal_error":
         words = re.findall(r"'([^']*)'", context["expected"])
         hint = nearest(found, words) if isinstance(found, str) else ""
-        return f"{where} can be {context['expected']}, found {_described(found)}{hint}"
+        expected = context["expected"].replace("True", "true").replace("False", "false")
+        return f"{where} can be {expected}, found {_described(found)}{hint}"
     if kind == "value_error":
         return f"{where}: {context['error']}"
     if kind == "string_too_short":

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
-from breedblup.kernels.inbreeding import mendelian_variance
+from breedblup.kernels.inbreeding import NO_CLASSES, mendelian_variance
 from breedblup.kernels.simulation import drop_values
 from breedblup.simulation.pedigrees import FEMALE, SimulatedPedigree, text_ids, unequal_draw
 
@@ -190,7 +190,8 @@ def drop_breeding_values(
     """
     values = np.array(deviates, dtype=np.float64, order="C")
     mendelian = np.empty(sire.size)
-    mendelian_variance(sire, dam, np.zeros(sire.size) if inbreeding is None else inbreeding, mendelian)
+    used = np.zeros(sire.size) if inbreeding is None else inbreeding
+    mendelian_variance(sire, dam, NO_CLASSES, used, mendelian)
     drop_values(sire, dam, mendelian, values.reshape(sire.size, -1))
     return values
 

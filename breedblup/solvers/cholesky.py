@@ -18,8 +18,9 @@ from scipy.sparse import csc_array, csr_array
 from sksparse import cholmod
 
 from breedblup.errors import NotPositiveDefinite, NumericalError, ResourceError
-from breedblup.kernels.factor import column_counts, elimination_tree, postorder, relaxed_supernodes
-from breedblup.kernels.inverse import Supernodes, plan_stack, relative_rows, selected_inverse, supernode_rows
+from breedblup.kernels.factor import column_counts, elimination_tree, postorder
+from breedblup.kernels.supernodes import Supernodes, entries_at, lies_within
+from breedblup.solvers.selected_inverse import SupernodeCounts, panels_of, sweep, threads_for
 
 SUPERNODAL_FROM = 100.0
 """Operations per entry of L. A⁻¹ of a pedigree with records, refactored: simplicial 6 times faster at 32, supernodal twice as
@@ -27,9 +28,6 @@ fast at 700; between the two not measured."""
 
 ROUNDING = 16 * np.finfo(np.float64).eps
 """A pivot at most this times its diagonal is the rounding error of a zero."""
-
-WIDEST = 128
-"""Columns of a supernode that the inverse takes at once; beyond it the triangle's own products would dominate."""
 
 _INT32 = np.iinfo(np.int32).max
 
@@ -56,7 +54,7 @@ class SymbolicFactor:
     _indices: NDArray[Any]
     _analysis: _Uncollected
     _wide: bool
-    _pieces: _Pieces
+    _supernode_counts: SupernodeCounts
 
     @property
     def nonzeros(self) -> int:
@@ -74,7 +72,7 @@ class SymbolicFactor:
         index = 8 if self._wide else 4
         return (
             self._factor_bytes()
-            + self._pieces.update_bytes * (self.mode == "supernodal")
+            + self._supernode_counts.update_bytes * (self.mode == "supernodal")
             + self._indices.size * (8 + index)
         )
 
@@ -82,18 +80,21 @@ class SymbolicFactor:
     def bytes_with_inverse(self) -> int:
         """Most bytes while factorising, or taking the inverse on a pattern from the factor, where that needs more."""
         index = 8 if self._wide else 4
-        stored = self._pieces.stored if self.mode == "supernodal" else self.nonzeros
-        exported = stored * (8 + index)
+        counts = self._supernode_counts
+        stored = counts.stored if self.mode == "supernodal" else self.nonzeros
+        exported = stored * (8 + index) + index * self.order.size
         export = 2 * self._factor_bytes() + exported * (self.mode == "supernodal")
-        tallest = int(self._pieces.below.max(initial=0))
-        fronts = 8 * (self._pieces.stack + tallest**2 + 2 * tallest * WIDEST)
-        sweep = self._factor_bytes() + exported + fronts + 8 * int(self._pieces.below.sum())
-        return max(self.bytes, export, sweep)
+        held = self._factor_bytes() + counts.panel_bytes + counts.rows_bytes + 8 * self._indices.size
+        return max(self.bytes, export, held + exported, held + counts.working_bytes())
 
     def _factor_bytes(self) -> int:
         index = 8 if self._wide else 4
         if self.mode == "supernodal":
-            return 8 * self._pieces.stored + index * int(self._pieces.below.sum()) + 40 * self.order.size
+            return (
+                8 * self._supernode_counts.stored
+                + index * int(self._supernode_counts.below.sum())
+                + 40 * self.order.size
+            )
         return (8 + index) * self.nonzeros + 40 * self.order.size
 
     def factorise(self, matrix: csr_array) -> CholeskyFactor:
@@ -141,16 +142,7 @@ class SymbolicFactor:
     @cached_property
     def supernodes(self) -> Supernodes:
         """Rows of all supernodes: found once, for the first inverse."""
-        pieces = self._pieces
-        row_start = np.concatenate([[0], np.cumsum(pieces.below)]).astype(np.int64)
-        rows = np.empty(row_start[-1], np.int32)
-        relative = np.empty_like(rows)
-        pattern = (self._indptr, self._indices)
-        supernode_rows(pattern, self.order, self.place, pieces.start, pieces.is_head, row_start, rows)
-        relative_rows(pieces.start, row_start, rows, pieces.parent, relative)
-        return Supernodes(
-            pieces.start, row_start, rows, relative, pieces.parent, pieces.visit, pieces.position, pieces.replaces
-        )
+        return self._supernode_counts.with_rows((self._indptr, self._indices), self.order, self.place)
 
 
 @dataclass(frozen=True)
@@ -181,32 +173,27 @@ class CholeskyFactor:
     def inverse_diagonal(self) -> NDArray[np.float64]:
         """Diagonal of A⁻¹."""
         size = self._pivots.size
-        values = self._inverse_at(np.arange(size + 1), np.arange(size, dtype=np.int32))
-        return values[self.symbolic.place]
+        with threads_for(self.symbolic.flops):
+            return self._inverse_at(np.arange(size + 1), np.arange(size, dtype=np.int32))
 
     def inverse_on(self, pattern: csr_array) -> csr_array:
         """Entries of A⁻¹ at the positions of a pattern, which has to lie within that of A."""
-        symbolic, place = self.symbolic, self.symbolic.place
+        symbolic = self.symbolic
         shape = (self._pivots.size,) * 2
-        if pattern.shape != shape or not _within(pattern, symbolic._indptr, symbolic._indices):
-            raise ValueError("the pattern asked for does not lie within that of the factorised matrix")
-        rows = place[np.repeat(np.arange(shape[0]), np.diff(pattern.indptr))]
-        columns = place[pattern.indices]
-        # Either triangle is read from the lower one, so a column holds its entries in any order.
-        left, low = np.minimum(rows, columns), np.maximum(rows, columns).astype(np.int32)
-        by_column = np.argsort(left, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(left, minlength=shape[0]))]).astype(np.int64)
-        values = np.empty(by_column.size)
-        values[by_column] = self._inverse_at(start, low[by_column])
+        asked = pattern.indptr, pattern.indices
+        with threads_for(symbolic.flops):
+            if pattern.shape != shape or not lies_within(asked, (symbolic._indptr, symbolic._indices)):
+                raise ValueError("the pattern asked for does not lie within that of the factorised matrix")
+            values = self._inverse_at(*asked)
         return csr_array((values, pattern.indices.copy(), pattern.indptr.copy()), shape=shape)
 
-    def _inverse_at(self, start: NDArray[np.int64], rows: NDArray[np.int32]) -> NDArray[np.float64]:
-        lower = self._factor.L()
-        stack = np.empty(self.symbolic._pieces.stack)
-        values = np.empty(rows.size)
-        selected_inverse(
-            (lower.indptr, lower.indices, lower.data), self.symbolic.supernodes, stack, (start, rows), values
-        )
+    def _inverse_at(self, indptr: NDArray[Any], indices: NDArray[Any]) -> NDArray[np.float64]:
+        """Entries of A⁻¹ on a pattern within that of A."""
+        symbolic, nodes = self.symbolic, self.symbolic.supernodes
+        panels = panels_of(self._factor.L(), nodes)
+        sweep(symbolic._supernode_counts, nodes, panels)
+        values = np.empty(indices.size)
+        entries_at((indptr, indices), symbolic.place, nodes, panels, values)
         return values
 
 
@@ -231,17 +218,17 @@ def analyse(matrix: csr_array) -> SymbolicFactor:
     elimination_tree(matrix.indptr, matrix.indices, order, place, parent)
     postorder(parent, post)
     column_counts(matrix.indptr, matrix.indices, order, place, parent, post, counts)
-    pieces = _Pieces.of(parent, counts)
+    supernodes = SupernodeCounts.of(parent, counts)
     nonzeros, flops = float(counts.sum()), float((counts.astype(np.float64) ** 2).sum())
     mode = "supernodal" if flops >= SUPERNODAL_FROM * nonzeros else "simplicial"
-    needs_wide = wide or max(pieces.stored, nonzeros) > _INT32
+    needs_wide = wide or max(supernodes.stored, nonzeros) > _INT32
     if mode == "supernodal" or needs_wide != wide:
         analysis = _analysis_of(pattern, mode, needs_wide)
         if not np.array_equal(analysis.P(), order):
             raise NumericalError("the second ordering of a pattern differs from the first")
     for array in (order, counts, parent):
         array.setflags(write=False)
-    return SymbolicFactor(order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, pieces)
+    return SymbolicFactor(order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, supernodes)
 
 
 class _Uncollected:
@@ -265,47 +252,6 @@ def _analysis_of(pattern: csr_array, mode: str, wide: bool) -> _Uncollected:
     return _Uncollected(cholmod.analyze(_for_cholmod(pattern, wide), mode=mode, ordering_method="amd", use_long=wide))
 
 
-@dataclass(frozen=True)
-class _Pieces:
-    """Supernodes, wide ones in pieces, with all sizes but no rows yet."""
-
-    start: NDArray[np.int64]
-    is_head: NDArray[np.bool_]
-    below: NDArray[np.int64]
-    parent: NDArray[np.int64]
-    visit: NDArray[np.int64]
-    position: NDArray[np.int64]
-    replaces: NDArray[np.bool_]
-    stack: int
-    stored: int
-    update_bytes: int
-
-    @classmethod
-    def of(cls, parent: NDArray[np.int64], counts: NDArray[np.int64]) -> _Pieces:
-        """Join columns to supernodes, cut wide ones, lay out the stack."""
-        size = parent.size
-        is_first = np.empty(size, np.bool_)
-        relaxed_supernodes(parent, counts, is_first)
-        first = np.flatnonzero(is_first)
-        end = np.append(first[1:], size)
-        under, widths = counts[end - 1] - 1, end - first
-        number = -(-widths // WIDEST)
-        group = np.repeat(np.arange(first.size), number)
-        piece = np.arange(group.size) - np.repeat(np.cumsum(number) - number, number)
-        start = np.append(first[group] + piece * WIDEST, size)
-        below = end[group] - start[1:] + under[group]
-        above = parent[start[1:] - 1]
-        above = np.where(start[1:] < end[group], start[1:], above)
-        up = np.where(above >= 0, np.searchsorted(start, above, side="right") - 1, -1)
-        wide = np.diff(start)
-        visit, position = np.empty_like(up), np.empty_like(up)
-        replaces = np.empty(up.size, np.bool_)
-        stack = int(plan_stack(below**2 + below * wide + wide**2, up, visit, position, replaces))
-        stored = int((widths * (widths + under)).sum())
-        update = 8 * int((under * np.minimum(under, widths.max())).max())
-        return cls(start, piece == 0, below, up, visit, position, replaces, stack, stored, update)
-
-
 def _for_cholmod(matrix: csr_array, wide: bool) -> csc_array:
     """The symmetric matrix as CSC, with both index arrays of the one type that the library takes."""
     kind = np.int64 if wide else np.int32
@@ -315,12 +261,3 @@ def _for_cholmod(matrix: csr_array, wide: bool) -> csc_array:
     csc.indptr = matrix.indptr.astype(kind, copy=False)
     csc.has_sorted_indices = True
     return csc
-
-
-def _within(pattern: csr_array, indptr: NDArray[Any], indices: NDArray[Any]) -> bool:
-    """Whether every position of a pattern is one of the other's."""
-    size = indptr.size - 1
-    asked = np.repeat(np.arange(size), np.diff(pattern.indptr)) * size + pattern.indices
-    known = np.repeat(np.arange(size), np.diff(indptr)) * size + indices
-    at = np.searchsorted(known, asked)
-    return bool((at < known.size).all() and (known[at] == asked).all())

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite, NumericalError
-from breedblup.kernels.iteration import chunked_dot, smallest_eigenvalue, take_step, turn
+from breedblup.kernels.iteration import chunked_dot, chunked_dots, smallest_eigenvalue, take_step, turn
 from breedblup.solvers.operators import CsrOperator, SymmetricOperator, fill_residual
 from breedblup.solvers.preconditioners import Preconditioner
 from breedblup.solvers.records import PcgOptions, PcgRound, PcgState, Solution
@@ -149,9 +149,8 @@ class _Iteration:
         self.alphas, self.betas, self.rounds = [], [], []
         self.smallest, self.stalled = math.inf, 0
         self.residual = self.size_of_rhs if start is None else self.true_residual()
-        self.preconditioner.apply(self.r, self.z)
-        self.p = self.z.copy()
         self.rho = self.checked_rho()
+        self.p = self.z.copy()
 
     def state(self) -> PcgState:
         """What is needed to go on, read-only."""
@@ -163,8 +162,8 @@ class _Iteration:
         )  # fmt: skip
 
     def checked_rho(self) -> float:
-        """r'M⁻¹r, refused where it is no norm."""
-        rho = self.dot(self.r, self.z)
+        """Fill z = M⁻¹r and give r'z, refused where it is no norm."""
+        rho = self.preconditioner.apply(self.r, self.z)
         k = len(self.alphas)
         if not math.isfinite(rho):
             raise NumericalError(f"round {k}: the preconditioned residual is not finite")
@@ -202,12 +201,14 @@ class _Iteration:
         k = len(self.alphas) + 1
         self.restarted = False
         self.operator.multiply(self.p, self.q)
-        curvature = self.dot(self.p, self.q)
+        dots = np.empty((self.chunks, 2))
+        chunked_dots(self.p, self.q, self.r, _CHUNK, dots)
+        curvature, slope = (float(total) for total in dots.sum(axis=0))
         if not math.isfinite(curvature):
             raise NumericalError(f"round {k}: the product with the matrix is not finite")
         if curvature <= 0.0:
             raise NotPositiveDefinite(f"round {k}: the matrix is not positive definite (p'Ap = {curvature:.3g})")
-        alpha = self.dot(self.p, self.r) / curvature
+        alpha = slope / curvature
         take_step(alpha, self.p, self.q, self.x, self.r, _CHUNK, self.sums)
         change, size, left = (float(total) for total in self.sums.sum(axis=0))
         if not (math.isfinite(left) and math.isfinite(size)):
@@ -239,7 +240,6 @@ class _Iteration:
 
     def measure(self, moved: float) -> tuple[PcgRound, float]:
         """The criteria at the present residual, and the next ρ."""
-        self.preconditioner.apply(self.r, self.z)
         rho = self.checked_rho()
         relative = self.residual / self.size_of_rhs
         estimate = math.sqrt(rho / self.smallest_ritz_value())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
-from breedblup.kernels.iteration import invert_blocks, multiply_blocks
+from breedblup.kernels.iteration import chunked_dot, invert_blocks, multiply_blocks, multiply_diagonal
 from breedblup.solvers.rank import RankFactor
 
 _CHUNKS = 256
@@ -19,8 +19,8 @@ _CHUNKS = 256
 class Preconditioner(Protocol):
     """M⁻¹, symmetric positive definite."""
 
-    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Fill M⁻¹ r."""
+    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """Fill M⁻¹ r and give r'M⁻¹ r."""
         ...
 
 
@@ -33,9 +33,14 @@ class BlockDiagonal:
     _inverses: NDArray[np.float64]
     _chunks: NDArray[np.int64]
 
-    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Fill the product with each block's inverse; ``r`` and ``out`` begin at the first block."""
-        multiply_blocks(self.starts, self._places, self._inverses, self._chunks, r, out)
+    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """Fill the product with each block's inverse and give r'M⁻¹ r; ``r`` and ``out`` begin at the first block."""
+        sums = np.empty(self._chunks.size - 1)
+        if self._inverses.size == self.starts.size - 1:
+            multiply_diagonal(self._inverses, self._chunks, r, out, sums)
+        else:
+            multiply_blocks(self.starts, self._places, self._inverses, self._chunks, r, out, sums)
+        return float(sums.sum())
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,10 @@ class FixedAndBlocks:
 
         Parameters
         ----------
+        matrix
+            Both triangles, or only the lower.
         starts
-            Boundaries of the blocks of all equations; those of the leading equations are not used.
+            Boundaries of the blocks, of all equations or from the leading ones on; those of the leading equations are not used.
         leading
             Factor of the leading equations.
         """
@@ -61,11 +68,14 @@ class FixedAndBlocks:
             raise ValueError(f"a block spans equation {cut}, where the leading equations end")
         return cls(leading, block_diagonal(matrix, starts[starts >= cut]))
 
-    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        """Fill M⁻¹ r; zeros at dependent leading equations."""
+    def apply(self, r: NDArray[np.float64], out: NDArray[np.float64]) -> float:
+        """Fill M⁻¹ r, zeros at dependent leading equations, and give r'M⁻¹ r."""
         cut = self.leading.dependent.size
-        out[:cut] = self.leading.solve(r[:cut])
-        self.rest.apply(r[cut:], out[cut:])
+        solved = self.leading.solve(r[:cut])
+        out[:cut] = solved
+        part = np.empty(1)
+        chunked_dot(r[:cut], solved, cut, part)
+        return float(part[0]) + self.rest.apply(r[cut:], out[cut:])
 
 
 def diagonal(matrix: csr_array) -> BlockDiagonal:
@@ -78,6 +88,8 @@ def block_diagonal(matrix: csr_array, starts: NDArray[np.int64]) -> BlockDiagona
 
     Parameters
     ----------
+    matrix
+        Both triangles, or only the lower: what is right of the diagonal is not used.
     starts
         First equation of each block, and the end of the last. Where the first is not 0, the preconditioner is for the
         equations from there on.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from breedblup.kernels.inbreeding import half_relationship_of_parents
+from breedblup.kernels.inbreeding import NO_CLASSES, half_relationship_of_parents
 from breedblup.simulation import (
     PedigreeOptions,
     RecordOptions,
@@ -41,7 +41,7 @@ def write_example(folder: Path) -> None:
     """Simulate the population, then the records with inbreeding taken into account, and write both tables."""
     pedigree = simulate_pedigree(POPULATION)
     inbreeding = np.zeros(len(pedigree))
-    half_relationship_of_parents(pedigree.sire, pedigree.dam, inbreeding, inbreeding)
+    half_relationship_of_parents(pedigree.sire, pedigree.dam, NO_CLASSES, inbreeding, inbreeding, 0)
     records = simulate_records(pedigree, TRAIT, inbreeding)
     _pedigree_table(pedigree).write_csv(folder / "pedigree.csv")
     _record_table(records).write_csv(folder / "records.csv", float_precision=1)

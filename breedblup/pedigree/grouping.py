@@ -1,0 +1,221 @@
+"""Groups of unknown parents by a rule: birth year × path × sex × breed, small ones merged.
+
+An unknown parent is grouped by what is known of its offspring: when it was born, whether its sire or its dam is missing, its
+sex (together the four paths of selection, Westell, Quaas & Van Vleck 1988) and its breed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError, PedigreeError, counted, name_some
+from breedblup.frames import as_table
+from breedblup.kernels.births import guess_birth_years
+from breedblup.pedigree.groups import ParentGroups
+from breedblup.pedigree.pedigree import Pedigree
+
+SEXES = ("unknown sex", "males", "females")
+NO_YEAR = -1
+NO_BREED = "unknown breed"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRule:
+    """What tells groups of unknown parents apart.
+
+    Attributes
+    ----------
+    years
+        Length of the periods of birth of the offspring, in years; None: years do not matter. Periods begin at multiples of it.
+    path
+        Whether unknown sires and unknown dams are groups of their own.
+    sex
+        Whether those of males and of females are.
+    smallest
+        Fewest unknown parents in a group. Smaller ones are merged: first lines (breed, path, sex) that are too small as a
+        whole join the largest line of the same breed and path, else of the same breed, else of all; then, within a line,
+        periods are joined from the earliest on until they have that many, and what is left at the end joins the last.
+    """
+
+    years: int | None = 5
+    path: bool = True
+    sex: bool = False
+    smallest: int = 50
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("years", self.years, 1), ("smallest", self.smallest, 1)):
+            if value is not None and value < least:
+                raise ModelError(f"{name} of a rule for groups is {value}; it has to be at least {least}")
+
+
+def group_unknown_parents(pedigree: Pedigree, rule: GroupRule = GroupRule(), *, breeds: Any = None) -> Pedigree:
+    """The same pedigree with groups of unknown parents made by a rule.
+
+    Years of birth that are not known are estimated: that of the earliest offspring less the mean age of parents in this
+    pedigree, else that of the youngest parent plus that age; the groups say how many.
+
+    Parameters
+    ----------
+    breeds
+        Data frame of animal and breed (its first two columns); animals that it lacks are a breed of their own. None: breed does
+        not matter.
+
+    Raises
+    ------
+    PedigreeError
+        If every parent is known, births are needed and there are none, or ``breeds`` has no two columns.
+    """
+    n = len(pedigree)
+    made: list[str] = []
+    unknown = [np.flatnonzero(parent < 0) for parent in (pedigree.sire, pedigree.dam)]
+    animal = np.concatenate(unknown)
+    if not animal.size:
+        raise PedigreeError(f"{pedigree.name}: every parent is known -> there is nothing to group")
+    path = np.repeat([0, 1], [part.size for part in unknown]) if rule.path else np.full(animal.size, -1)
+    sex = np.full(animal.size, -1) if not rule.sex else _sexes(pedigree)[animal]
+    breed, breed_names = _breeds(pedigree, animal, breeds, made)
+    if rule.years is None:
+        period = np.zeros(animal.size, dtype=np.int64)
+    else:
+        years, estimated = estimated_birth_years(pedigree)
+        unplaced = int(np.count_nonzero(years[animal] == NO_YEAR))
+        period = np.where(years[animal] == NO_YEAR, NO_YEAR, years[animal] // rule.years)
+        made.append(
+            f"{counted(estimated, 'year')} of birth estimated from relatives, {counted(unplaced, 'unknown parent')} without one"
+        )
+    slots = pl.DataFrame({"breed": breed, "path": path, "sex": sex, "period": period})
+    slots = _join_small_lines(slots, rule.smallest)
+    group, labels = _join_small_periods(slots, rule.smallest)
+    names = [_name(label, rule, breed_names) for label in labels]
+    sire, dam = np.full(n, -1, dtype=np.int32), np.full(n, -1, dtype=np.int32)
+    sire[unknown[0]], dam[unknown[1]] = np.split(group.astype(np.int32), [unknown[0].size])
+    what = [f"birth in periods of {rule.years} years"] * (rule.years is not None) + ["path"] * rule.path
+    what += ["sex"] * rule.sex + ["breed"] * (breeds is not None)
+    made.insert(
+        0,
+        f"{counted(len(names), 'group')} of unknown parents by {', '.join(what) or 'no distinction'}, "
+        f"merged up to at least {rule.smallest:,}",
+    )
+    groups = ParentGroups(pl.Series("group", names, dtype=pl.String), sire, dam, None, tuple(made))
+    return replace(pedigree, groups=groups)
+
+
+def estimated_birth_years(pedigree: Pedigree) -> tuple[NDArray[np.int32], int]:
+    """Years of birth, those not recorded estimated from relatives and -1 where there are none; and how many were estimated.
+
+    Raises
+    ------
+    PedigreeError
+        If the pedigree has no births.
+    """
+    recorded = pedigree.birth_years()
+    if recorded is None or not (recorded >= 0).any():
+        raise PedigreeError(
+            f"{pedigree.name} has no births, by which unknown parents are to be grouped -> name the column of births, or "
+            "group without years"
+        )
+    ages = [
+        (recorded - recorded[parent])[(parent >= 0) & (recorded >= 0) & (recorded[parent] >= 0)]
+        for parent in (pedigree.sire, pedigree.dam)
+    ]
+    all_ages = np.concatenate(ages)
+    years = recorded.copy()
+    guess_birth_years(pedigree.sire, pedigree.dam, round(float(all_ages.mean())) if all_ages.size else 0, years)
+    return years, int(np.count_nonzero((recorded < 0) & (years >= 0)))
+
+
+def _sexes(pedigree: Pedigree) -> NDArray[np.int8]:
+    """Recorded sexes, else those of the role as a parent; 0 where neither is known."""
+    sex = np.zeros(len(pedigree), dtype=np.int8) if pedigree.sex is None else pedigree.sex.copy()
+    for code, parent in ((1, pedigree.sire), (2, pedigree.dam)):
+        as_parent = parent[parent >= 0]
+        sex[as_parent[sex[as_parent] == 0]] = code
+    return sex
+
+
+def _breeds(
+    pedigree: Pedigree, animal: NDArray[np.int64], breeds: Any, made: list[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Code of the breed of each animal that has an unknown parent, and names of breeds."""
+    if breeds is None:
+        return np.full(animal.size, -1), []
+    table = as_table(breeds, "breeds")
+    if len(table.frame.columns) < 2:
+        raise PedigreeError(f"{table.name}: a column of animals and one of their breeds are needed")
+    ids, values = (table.text(column) for column in table.frame.columns[:2])
+    known = pl.DataFrame({"id": ids, "breed": values}).drop_nulls().unique("id", keep="first")
+    found = pl.DataFrame({"id": pedigree.ids.gather(animal)}).join(known, on="id", how="left", maintain_order="left")
+    lacking = found.filter(pl.col("breed").is_null())["id"].unique(maintain_order=True)
+    if len(lacking):
+        made.append(
+            f"{counted(len(lacking), 'animal')} without a breed, a breed of their own: {name_some(lacking.to_list())}"
+        )
+    breed = found["breed"].fill_null(NO_BREED)
+    names = breed.unique().sort()
+    code = {name: k for k, name in enumerate(names)}
+    return breed.replace_strict(code, return_dtype=pl.Int64).to_numpy(), names.to_list()
+
+
+def _join_small_lines(slots: pl.DataFrame, smallest: int) -> pl.DataFrame:
+    """Lines (breed, path, sex) with fewer unknown parents than ``smallest`` join the nearest larger line."""
+    while True:
+        lines = slots.group_by("breed", "path", "sex").len().sort("len", "breed", "path", "sex")
+        small = lines.row(0, named=True)
+        if small["len"] >= smallest or lines.height == 1:
+            return slots
+        others = lines.slice(1)
+        for same in (("breed", "path"), ("breed",), ()):
+            near = others.filter(*[pl.col(column) == small[column] for column in same])
+            if near.height:
+                break
+        target = near.row(-1, named=True)
+        mine = (pl.col("breed") == small["breed"]) & (pl.col("path") == small["path"]) & (pl.col("sex") == small["sex"])
+        slots = slots.with_columns(
+            pl.when(mine).then(pl.lit(target[column])).otherwise(pl.col(column)).alias(column)
+            for column in ("breed", "path", "sex")
+        )
+
+
+def _join_small_periods(slots: pl.DataFrame, smallest: int) -> tuple[NDArray[np.int64], list[dict[str, int]]]:
+    """Group of each unknown parent, and of each group its line and its first and last period."""
+    counts = slots.group_by("breed", "path", "sex", "period").len().sort("breed", "path", "sex", "period")
+    labels: list[dict[str, int]] = []
+    group_of: list[int] = []
+    for line in counts.partition_by("breed", "path", "sex", maintain_order=True):
+        gathered, first_of_line = 0, len(labels)
+        for row in line.iter_rows(named=True):
+            if gathered == 0:
+                labels.append({key: row[key] for key in ("breed", "path", "sex")} | {"first": row["period"]})
+            labels[-1]["last"] = row["period"]
+            group_of.append(len(labels) - 1)
+            gathered += row["len"]
+            if gathered >= smallest:
+                gathered = 0
+        if gathered and len(labels) - 1 > first_of_line:  # what is left joins the last one
+            short = labels.pop()
+            labels[-1]["last"] = short["last"]
+            group_of = [min(group, len(labels) - 1) for group in group_of]
+    keys = ["breed", "path", "sex", "period"]
+    of_key = counts.select(keys).with_columns(pl.Series("group", group_of, dtype=pl.Int64))
+    return slots.join(of_key, on=keys, how="left", maintain_order="left")["group"].to_numpy(), labels
+
+
+def _name(label: dict[str, int], rule: GroupRule, breeds: list[str]) -> str:
+    """Name of a group: ``Holstein, sires of males, 1990-1994``."""
+    parts = [breeds[label["breed"]]] if breeds else []
+    of: Callable[[int], str] = SEXES.__getitem__
+    if rule.path or rule.sex:
+        role = ("unknown sires", "unknown dams")[label["path"]] if rule.path else "unknown parents"
+        parts.append(f"{role} of {of(label['sex'])}" if rule.sex else role)
+    if rule.years is not None:
+        first, last = label["first"], label["last"]
+        begin = "no year" if first == NO_YEAR else str(first * rule.years)
+        end = (last + 1) * rule.years - 1
+        parts.append(begin if last == NO_YEAR or begin == str(end) else f"{begin}-{end}")
+    return ", ".join(parts) or "unknown parents"
