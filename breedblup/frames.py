@@ -158,8 +158,9 @@ def positions(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:
     """Position of each text value among the distinct ``ids``, -1 where it is null or not among them."""
     if FEW * len(values) < len(ids):  # the table to look up in is made of what is sought, not of all
         rows = ids.is_in(values.implode()).arg_true()
-        found = positions(values, ids.gather(rows)) if len(rows) else np.full(len(values), -1, dtype=np.int32)
-        return np.append(rows.to_numpy().astype(np.int32), np.int32(-1))[found]
+        among = positions(values, ids.gather(rows)) if len(rows) else np.full(len(values), -1, dtype=np.int32)
+        found: NDArray[np.int32] = np.append(rows.to_numpy().astype(np.int32), np.int32(-1))[among]
+        return found
     keys = pl.DataFrame({"value": ids, "position": np.arange(len(ids), dtype=np.int32)})
-    found = pl.DataFrame({"value": values}).join(keys, on="value", how="left", maintain_order="left")
-    return found["position"].fill_null(-1).to_numpy().astype(np.int32)
+    joined = pl.DataFrame({"value": values}).join(keys, on="value", how="left", maintain_order="left")
+    return joined["position"].fill_null(-1).to_numpy().astype(np.int32)

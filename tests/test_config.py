@@ -377,7 +377,7 @@ REPLACED = [
     ("[records]", "[record]", r"^evaluation\.toml: \[records\] is missing; it has to be given\nevaluation\.toml: "
      r"unknown section 'record'; did you mean 'records'\? \(known: pedigree, records, model, "),
     ('"p.csv"', '"p"\nsirre = "s"', r"^evaluation\.toml: \[pedigree\] unknown key 'sirre'; did you mean 'sire'\? "
-     r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, missing_parents, groups, phantom_parents, "
+     r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, twin_of, missing_parents, groups, phantom_parents, "
      r"group_rule, rules\)$"),
     ('"p.csv"', '"p"\ngroups = ["G"]\nphantom_parents = "f.csv"', r"\[pedigree\]: groups of unknown parents are given "
      r"twice; give one of groups \(codes\), phantom_parents \(a file\) and group_rule$"),

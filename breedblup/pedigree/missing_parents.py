@@ -90,9 +90,7 @@ def inbreeding_of_contemporaries(pedigree: Pedigree) -> ContemporaryInbreeding:
     return ContemporaryInbreeding(inbreeding, yearly, rounds, made)
 
 
-def _yearly_means(
-    sums: NDArray[Any], counts: NDArray[np.int64], levels: NDArray[np.int32]
-) -> NDArray[np.float64]:
+def _yearly_means(sums: NDArray[Any], counts: NDArray[np.int64], levels: NDArray[np.int32]) -> NDArray[np.float64]:
     """Mean of each year, that of the year before where nobody counts; 0 for those without a year."""
     means = np.zeros(levels.size)
     for k, year in enumerate(levels):

@@ -9,6 +9,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     dam = "dam"                         # or maternal_grandsire = "mgs": a pedigree of sires, for "sire_mgs"
     sex = "sex"
     birth = "birth"
+    twin_of = "twin_of"                 # whose genotype an identical twin or clone shares
     missing_parents = ["", "0", "NA", "."]
     groups = ["UK1", "UK2"]             # codes in the parent columns that name groups of unknown parents; or
     phantom_parents = "phantoms.csv"    # parents in several groups: column of names, then one for each group with its share; or
@@ -196,7 +197,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
 
 
 def _pedigree(place: Path, section: PedigreeSection) -> PedigreeInput:
-    names = ("id", "sire", "dam", "sex", "birth", "maternal_grandsire")
+    names = ("id", "sire", "dam", "sex", "birth", "twin_of", "maternal_grandsire")
     columns = PedigreeColumns(**section.model_dump(include=set(names)))
     given = section.rules.model_dump(exclude_none=True)
     try:

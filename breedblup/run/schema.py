@@ -56,6 +56,7 @@ class PedigreeSection(Section):
     maternal_grandsire: Text | None = None
     sex: Text | None = None
     birth: Text | None = None
+    twin_of: Text | None = None
     missing_parents: Texts = MISSING_PARENTS
     groups: Texts = ()
     phantom_parents: Text | None = None
