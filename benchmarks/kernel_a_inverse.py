@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 from floor import Floors
-from measure import csr_bytes, peak_bytes
+from measure import csr_bytes, hold_pages, peak_bytes
 from numba import get_num_threads
 from numpy.typing import NDArray
 
@@ -36,9 +36,10 @@ def _run(animals: int, repeats: int) -> dict[str, float]:
     sire, dam = simulated.sire, simulated.dam
     of = PedigreeOperator(sire, dam, 0.5 + 0.25 * ((sire < 0).astype(float) + (dam < 0)))  # F = 0: D without inbreeding
     links = int(np.count_nonzero(sire >= 0) + np.count_nonzero((dam >= 0) & (dam != sire)))
-    run = {"animals": float(animals), "fresh": _seconds(lambda: inverse_entries(of, get_num_threads()), repeats)}
+    run = {"animals": float(animals), "work_bytes": float(28 * links + 8 * animals)}
+    of.entries()
     run["peak_bytes"] = float(peak_bytes())
-    run["work_bytes"] = float(28 * links + 8 * animals)
+    run["fresh"] = _seconds(lambda: inverse_entries(of, get_num_threads()), repeats, 160 * animals)
     run |= _stages(of, repeats)
     twin = CsrOperator(of.entries())
     run["entries"] = float(twin.matrix.nnz)
@@ -46,10 +47,10 @@ def _run(animals: int, repeats: int) -> dict[str, float]:
     for width in WIDTHS:
         vectors = np.random.default_rng(1).standard_normal((animals, width))
         out = np.empty_like(vectors)
-        run[f"inverse_{width}"] = _seconds(lambda vectors=vectors: of.multiply_inverse(vectors), repeats)
+        run[f"inverse_{width}"] = _seconds(lambda vectors=vectors: of.multiply_inverse(vectors), repeats, 2 * out.nbytes)
         x, y = (vectors[:, 0], out[:, 0]) if width == 1 else (vectors, out)
         run[f"csr_{width}"] = _seconds(lambda x=x, y=y: twin.multiply(x, y), repeats)
-        run[f"direct_{width}"] = _seconds(lambda vectors=vectors: of.multiply(vectors), repeats)
+        run[f"direct_{width}"] = _seconds(lambda vectors=vectors: of.multiply(vectors), repeats, 2 * out.nbytes)
         run[f"inverse_{width}_bytes"] = float(animals * (16 + 16 * width))
         run[f"direct_{width}_bytes"] = float(animals * (24 + 32 * width))
     return run
@@ -92,10 +93,12 @@ def _stages(of: PedigreeOperator, repeats: int) -> dict[str, float]:
     return {**seconds, "warm": sum(seconds.values())}
 
 
-def _seconds(function: Callable[[], object], repeats: int) -> float:
+def _seconds(function: Callable[[], object], repeats: int, touched: int = 0) -> float:
+    """Median of several calls, each with ``touched`` bytes of memory at hand."""
     function()
     seconds = []
     for _ in range(repeats):
+        hold_pages(touched)
         start = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - start)

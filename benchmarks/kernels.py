@@ -1,6 +1,7 @@
 """Every kernel of the road from a pedigree to the solution, beside what the machine could do: ``python benchmarks/kernels.py``.
 
-Each kernel is measured by a script of its own, ``kernel_NAME.py``, one process a size, so that peak memory is that of the kernel. The
+Each kernel is measured by a script of its own, ``kernel_NAME.py``, one process a size, so that peak memory is that of the kernel.
+The
 floors are measured in the same run. Prints the tables and writes them to ``benchmarks/results/kernels.md``.
 """
 
@@ -42,7 +43,7 @@ def heading(repeats: int, floors: Floors) -> str:
     machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Kernels
 
-Written by `python benchmarks/kernels.py`; `benchmarks/README.md` says how to read it. Medians of {repeats} repeats on warm kernels
+Written by `python benchmarks/kernels.py`; `benchmarks/README.md` says how to read it. Medians of {repeats} repeats, kernels warm
 (fewer where a table says so); the population of `breedblup.simulation`, 20 years unless a table says otherwise.
 
 | machine | |
