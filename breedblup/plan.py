@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import psutil
+from numba import get_num_threads
 
 from breedblup.errors import ResourceError
 from breedblup.solvers.cholesky import SymbolicFactor
+from breedblup.solvers.operators import MOST_PARTS
 
 Method = Literal["cholesky", "pcg"]
 
@@ -89,9 +91,16 @@ def may_analyse(method: str, pev: str, equations: int) -> bool:
     return method == "auto" and equations <= EQUATIONS_ANALYSED
 
 
+def triangle_bytes(equations: int, nonzeros: int) -> int:
+    """Bytes of the triangle, in an order of its own, that PCG multiplies by, and of what each thread adds up beside."""
+    beside = 8 * equations * (min(get_num_threads(), MOST_PARTS) - 1)
+    return CSR_ENTRY * (nonzeros + equations) // 2 + 8 * equations + beside
+
+
 def plan_reduced(plan: SolvePlan, equations: int, nonzeros: int, taken: int) -> SolvePlan:
     """The plan with PCG on fewer equations, which take so many bytes beside those that they are made of."""
-    stored = dict(plan.bytes) | {"vectors": 8 * 8 * equations, "elimination": taken}
+    triangle = triangle_bytes(equations, nonzeros)
+    stored = dict(plan.bytes) | {"vectors": 8 * 8 * equations, "triangle": triangle, "elimination": taken}
     reason = "animals without progeny eliminated: PCG has fewer equations, the answer is the same"
     return replace(plan, equations=equations, nonzeros=nonzeros, bytes=stored, reasons=(*plan.reasons, reason))
 
@@ -122,6 +131,7 @@ def choose_plan(
     if symbolic is None:
         why = "PCG asked for" if method == "pcg" else f"{equations:,} equations"
         reasons.append(f"no factor considered: {why}" + ("; pev = 'exact' adds PEV" if pev == "auto" else ""))
+        stored["triangle"] = triangle_bytes(equations, nonzeros)
         return SolvePlan("pcg", False, equations, nonzeros, None, None, stored, tuple(reasons))
     free = budget - sum(stored.values())
     needed = symbolic.bytes_with_inverse if pev == "exact" else symbolic.bytes
@@ -143,6 +153,8 @@ def choose_plan(
         reasons.append(f"Cholesky factor of {symbolic.nonzeros:,} entries, {gib(stored_factor)}, fits the memory")
     else:
         reasons.append("PCG asked for" if method == "pcg" else "PCG: cheaper than a factor where no PEV comes of it")
+    if not direct:
+        stored["triangle"] = triangle_bytes(equations, nonzeros)
     if direct or with_pev:
         stored["factor"] = stored_factor
     return SolvePlan(
