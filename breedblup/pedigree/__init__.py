@@ -26,9 +26,10 @@ from breedblup.pedigree.description import PedigreeDescription, describe
 from breedblup.pedigree.families import family_size_distribution, family_sizes, parents_by_year
 from breedblup.pedigree.grouping import GroupRule, estimated_birth_years, group_unknown_parents
 from breedblup.pedigree.groups import ParentGroups, PhantomParents, extended_parents
+from breedblup.pedigree.inbreeding import inbreeding_coefficients
 from breedblup.pedigree.intervals import generation_interval, generation_intervals, generation_intervals_by_year
 from breedblup.pedigree.missing_parents import ContemporaryInbreeding, inbreeding_of_contemporaries
-from breedblup.pedigree.pedigree import Pedigree, inbreeding_coefficients
+from breedblup.pedigree.pedigree import Pedigree
 from breedblup.pedigree.population_size import effective_population_sizes
 from breedblup.pedigree.pruning import compare_pruning
 from breedblup.pedigree.reading import MISSING_PARENTS, PedigreeColumns

@@ -9,7 +9,7 @@ shares that add up to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -125,14 +125,6 @@ def extended_parents(pedigree: Pedigree) -> tuple[NDArray[np.int32], NDArray[np.
     )
 
 
-def groups_of_codes(
-    codes: tuple[str, ...], sire_group: NDArray[np.int32], dam_group: NDArray[np.int32]
-) -> ParentGroups:
-    """Groups named by codes in the parent columns."""
-    made = (f"{counted(len(codes), 'group')} of unknown parents by codes in the pedigree: {name_some(codes)}",)
-    return ParentGroups(pl.Series("group", codes, dtype=pl.String), sire_group, dam_group, None, made)
-
-
 @dataclass(frozen=True)
 class PhantomParents:
     """Phantom parents that are named in the parent columns, and what each owes to the groups (Fikse 2009).
@@ -200,3 +192,17 @@ def _refuse(table: Table, wrong: pl.Series, what: Callable[[int], str]) -> None:
     rows = wrong.arg_true()
     if len(rows):
         raise PedigreeError(f"{table.where(int(rows[0]))}: {what(int(rows[0]))}")
+
+
+def groups_as_coded(
+    groups: Sequence[str] | PhantomParents,
+    sire_class: NDArray[np.int32] | None,
+    dam_class: NDArray[np.int32] | None,
+) -> ParentGroups | None:
+    """The groups of a pedigree that was coded with these codes, or phantom parents; None without any."""
+    if sire_class is None or dam_class is None:
+        return None
+    if isinstance(groups, PhantomParents):
+        return groups.groups(sire_class, dam_class)
+    made = (f"{counted(len(groups), 'group')} of unknown parents by codes in the pedigree: {name_some(groups)}",)
+    return ParentGroups(pl.Series("group", list(groups), dtype=pl.String), sire_class, dam_class, None, made)

@@ -11,17 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError, counted, name_some
+from breedblup.errors import PedigreeError, name_some
 from breedblup.frames import Table, as_table
-from breedblup.kernels.inbreeding import NO_CLASSES, half_relationship_of_parents
 from breedblup.kernels.pedigree import first_out_of_order
 from breedblup.pedigree.added import extended_pedigree
 from breedblup.pedigree.cells import Cells, TableCells
-from breedblup.pedigree.groups import ParentGroups, PhantomParents, check_groups, groups_of_codes
-from breedblup.pedigree.pruning import within_generations
+from breedblup.pedigree.groups import ParentGroups, PhantomParents, check_groups, groups_as_coded
+from breedblup.pedigree.inbreeding import inbreeding_coefficients
+from breedblup.pedigree.pruning import pruned_pedigree
 from breedblup.pedigree.reading import (
     MISSING_PARENTS,
-    CodedPedigree,
     PedigreeColumns,
     code_pedigree,
     refuse_unused_groups,
@@ -145,7 +144,7 @@ class Pedigree:
             name,
             missing,
             columns.of_sires,
-            _groups_as_coded(groups, coded),
+            groups_as_coded(groups, coded.sire_group, coded.dam_group),
             coded.twins,
         )
 
@@ -204,46 +203,7 @@ class Pedigree:
             If an id is unknown here, or none is given; if ``generations`` is negative, or cuts parents off although
             unknown parents are grouped.
         """
-        named = np.unique(self.known_positions_of(ids))
-        kept = within_generations(self, named, generations)
-        text = f"{counted(named.size, 'animal')} and their ancestors"
-        if generations is not None:
-            text += f" of {counted(generations, 'generation')}"
-        rows = np.flatnonzero(kept)
-        new = np.full(len(self) + 1, -1, dtype=np.int32)  # the last for an unknown parent, -1
-        new[rows] = np.arange(rows.size, dtype=np.int32)
-        sire, dam, order = new[self.sire[rows]], new[self.dam[rows]], new[self.user_order]
-        founders = int(np.count_nonzero((sire < 0) & (dam < 0)))
-        groups = None if self.groups is None else self._groups_of(rows, sire, dam)
-        return replace(
-            self,
-            ids=self.ids.gather(rows),
-            sire=sire,
-            dam=dam,
-            user_order=order[order >= 0],
-            sex=None if self.sex is None else self.sex[rows],
-            birth=None if self.birth is None else self.birth.gather(rows),
-            report=replace(self.report, animals=rows.size, founders=founders),
-            groups=groups,
-            twins=self._twins_at(new),
-            name=f"{self.name} ({text})",
-        )
-
-    def _twins_at(self, new: NDArray[np.int32]) -> pl.DataFrame:
-        """Twins of the animals that have a new place."""
-        moved = self.twins.with_columns(position=pl.Series(new[self.twins["position"].to_numpy()], dtype=pl.Int32))
-        return moved.filter(pl.col("position") >= 0)
-
-    def _groups_of(self, rows: NDArray[np.int64], sire: NDArray[np.int32], dam: NDArray[np.int32]) -> ParentGroups:
-        """Groups of the unknown parents of some rows, unless known parents of theirs were cut off."""
-        assert self.groups is not None
-        cut = np.flatnonzero(((sire < 0) & (self.sire[rows] >= 0)) | ((dam < 0) & (self.dam[rows] >= 0)))
-        if cut.size:
-            raise PedigreeError(
-                f"{self.name} has groups of unknown parents, and nothing says to which a parent cut off from "
-                f"{self.ids[int(rows[cut[0]])]!r} belongs -> keep all generations, or prune first and group then"
-            )
-        return self.groups.of_rows(rows)
+        return pruned_pedigree(self, np.unique(self.known_positions_of(ids)), generations)
 
     def extended(
         self, frame: Any, *, columns: PedigreeColumns = PedigreeColumns(), rules: PedigreeRules = PedigreeRules()
@@ -343,34 +303,3 @@ class Pedigree:
         return "\n".join(pedigree_lines(self))
 
     __repr__ = __str__
-
-
-def _groups_as_coded(groups: Sequence[str] | PhantomParents, coded: CodedPedigree) -> ParentGroups | None:
-    """The groups of a pedigree that was coded with their codes."""
-    if coded.sire_group is None or coded.dam_group is None:
-        return None
-    if isinstance(groups, PhantomParents):
-        return groups.groups(coded.sire_group, coded.dam_group)
-    return groups_of_codes(tuple(groups), coded.sire_group, coded.dam_group)
-
-
-def inbreeding_coefficients(pedigree: Pedigree) -> NDArray[np.float64]:
-    """F of every animal in the order of ``pedigree.ids``, exact; read-only.
-
-    F is half the relationship of the parents. The ancestors of each sire are traced once for all of its offspring
-    (Sargolzaei, Iwaisaki & Colleau 2005).
-
-    Raises
-    ------
-    PedigreeError
-        If it is a pedigree of sires, whose dams are unknown.
-    """
-    if pedigree.of_sires:
-        raise PedigreeError(
-            f"{pedigree.name} has maternal grandsires in the place of dams, and so no A -> the F of sires is that of "
-            "sire_mgs_inverse(pedigree).inbreeding"
-        )
-    inbreeding = np.zeros(len(pedigree))
-    half_relationship_of_parents(pedigree.sire, pedigree.dam, NO_CLASSES, inbreeding, inbreeding, 0)
-    inbreeding.flags.writeable = False
-    return inbreeding

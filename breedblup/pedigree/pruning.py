@@ -3,22 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError
+from breedblup.errors import PedigreeError, counted
 from breedblup.kernels.description import distance_to_offspring
 from breedblup.kernels.pedigree import mark_ancestors
 from breedblup.pedigree.contributions import mean_coancestry
+from breedblup.pedigree.groups import ParentGroups
 
 if TYPE_CHECKING:
     from breedblup.pedigree.pedigree import Pedigree
 
 GENERATIONS = (1, 2, 3, 4, 5, 6, 8, 10)
 """Depths that `compare_pruning` compares unless told."""
+
+
+def pruned_pedigree(pedigree: Pedigree, named: NDArray[np.int32], generations: int | None) -> Pedigree:
+    """What `Pedigree.ancestors_of` gives, for positions of the animals named, each once."""
+    kept = within_generations(pedigree, named, generations)
+    text = f"{counted(named.size, 'animal')} and their ancestors"
+    if generations is not None:
+        text += f" of {counted(generations, 'generation')}"
+    rows = np.flatnonzero(kept)
+    new = np.full(len(pedigree) + 1, -1, dtype=np.int32)  # the last for an unknown parent, -1
+    new[rows] = np.arange(rows.size, dtype=np.int32)
+    sire, dam, order = new[pedigree.sire[rows]], new[pedigree.dam[rows]], new[pedigree.user_order]
+    founders = int(np.count_nonzero((sire < 0) & (dam < 0)))
+    return replace(
+        pedigree,
+        ids=pedigree.ids.gather(rows),
+        sire=sire,
+        dam=dam,
+        user_order=order[order >= 0],
+        sex=None if pedigree.sex is None else pedigree.sex[rows],
+        birth=None if pedigree.birth is None else pedigree.birth.gather(rows),
+        report=replace(pedigree.report, animals=rows.size, founders=founders),
+        groups=None if pedigree.groups is None else _groups_of(pedigree, pedigree.groups, rows, sire, dam),
+        twins=_twins_at(pedigree, new),
+        name=f"{pedigree.name} ({text})",
+    )
+
+
+def _twins_at(pedigree: Pedigree, new: NDArray[np.int32]) -> pl.DataFrame:
+    """Twins of the animals that have a new place."""
+    position = pl.Series(new[pedigree.twins["position"].to_numpy()], dtype=pl.Int32)
+    return pedigree.twins.with_columns(position=position).filter(pl.col("position") >= 0)
+
+
+def _groups_of(
+    pedigree: Pedigree,
+    groups: ParentGroups,
+    rows: NDArray[np.int64],
+    sire: NDArray[np.int32],
+    dam: NDArray[np.int32],
+) -> ParentGroups:
+    """Groups of the unknown parents of some rows, unless known parents of theirs were cut off."""
+    cut = np.flatnonzero(((sire < 0) & (pedigree.sire[rows] >= 0)) | ((dam < 0) & (pedigree.dam[rows] >= 0)))
+    if cut.size:
+        raise PedigreeError(
+            f"{pedigree.name} has groups of unknown parents, and nothing says to which a parent cut off from "
+            f"{pedigree.ids[int(rows[cut[0]])]!r} belongs -> keep all generations, or prune first and group then"
+        )
+    return groups.of_rows(rows)
 
 
 def within_generations(pedigree: Pedigree, positions: NDArray[np.int32], generations: int | None) -> NDArray[np.bool_]:
