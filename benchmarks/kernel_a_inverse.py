@@ -36,7 +36,7 @@ def _run(animals: int, repeats: int) -> dict[str, float]:
     sire, dam = simulated.sire, simulated.dam
     of = PedigreeOperator(sire, dam, 0.5 + 0.25 * ((sire < 0).astype(float) + (dam < 0)))  # F = 0: D without inbreeding
     links = int(np.count_nonzero(sire >= 0) + np.count_nonzero((dam >= 0) & (dam != sire)))
-    run = {"animals": float(animals), "work_bytes": float(28 * links + 8 * animals)}
+    run = {"animals": float(animals), "links": float(links), "work_bytes": float(28 * links + 8 * animals)}
     of.entries()
     run["peak_bytes"] = float(peak_bytes())
     run["fresh"] = _seconds(lambda: inverse_entries(of, get_num_threads()), repeats, 160 * animals)
@@ -47,7 +47,9 @@ def _run(animals: int, repeats: int) -> dict[str, float]:
     for width in WIDTHS:
         vectors = np.random.default_rng(1).standard_normal((animals, width))
         out = np.empty_like(vectors)
-        run[f"inverse_{width}"] = _seconds(lambda vectors=vectors: of.multiply_inverse(vectors), repeats, 2 * out.nbytes)
+        run[f"inverse_{width}"] = _seconds(
+            lambda vectors=vectors: of.multiply_inverse(vectors), repeats, 2 * out.nbytes
+        )
         x, y = (vectors[:, 0], out[:, 0]) if width == 1 else (vectors, out)
         run[f"csr_{width}"] = _seconds(lambda x=x, y=y: twin.multiply(x, y), repeats)
         run[f"direct_{width}"] = _seconds(lambda vectors=vectors: of.multiply(vectors), repeats, 2 * out.nbytes)
@@ -121,6 +123,7 @@ def rows(runs: Sequence[dict[str, float]], floors: Floors) -> str:
         lines += [
             (f"{name} from the pedigree, s", [run[f"inverse_{width}"] for run in runs]),
             ("… ÷ stream (aim 2.5)", _over(runs, f"inverse_{width}", f"inverse_{width}_bytes", floors.stream)),
+            ("… ÷ random reads, two a known parent", [_over_reads(run, width, floors) for run in runs]),
             ("… ÷ CSR twin (aim 1)", [run[f"inverse_{width}"] / run[f"csr_{width}"] for run in runs]),
             (f"{name.replace('⁻¹', '')} from the pedigree, s", [run[f"direct_{width}"] for run in runs]),
             ("… ÷ stream", _over(runs, f"direct_{width}", f"direct_{width}_bytes", floors.stream)),
@@ -141,6 +144,11 @@ def rows(runs: Sequence[dict[str, float]], floors: Floors) -> str:
 def _over(runs: Sequence[dict[str, float]], seconds: str, moved: str, rate: float) -> list[float]:
     """Times of the floor."""
     return [run[seconds] * rate / run[moved] for run in runs]
+
+
+def _over_reads(run: dict[str, float], width: int, floors: Floors) -> float:
+    """Times of as many random reads as there are numbers read and added to at parents; those of one row stand together."""
+    return run[f"inverse_{width}"] * floors.gather_random / (2 * run["links"])
 
 
 def _exponent(runs: Sequence[dict[str, float]], values: Sequence[float]) -> float:

@@ -29,6 +29,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from numba.core import event
 from polars.exceptions import PanicException
 from rich.console import Console
 
@@ -116,7 +117,8 @@ def exit_codes() -> Iterator[Console]:
     _log.setLevel(logging.INFO)
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield console
+        with event.install_listener("numba:compile", _Compiling()):
+            yield console
     except BrokenPipeError:  # the reader of standard output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BreedblupError as error:
@@ -157,6 +159,21 @@ def rounds_shown(console: Console) -> Iterator[Monitor]:
     finally:
         if status is not None:
             status.stop()
+
+
+class _Compiling(event.Listener):
+    """Says once why a first run takes long."""
+
+    said = False
+
+    def on_start(self, event: event.Event) -> None:
+        """Something is compiled that was not found compiled."""
+        if not self.said:
+            self.said = True
+            _log.info("compiling, once after installing: each part when it is first used, about a minute in all")
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing to say."""
 
 
 class _Log(logging.Handler):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from numba.core import event
 from polars.exceptions import PanicException
 from rich.console import Console
 from typer.testing import CliRunner
@@ -774,3 +776,15 @@ def test_another_folder_for_the_results(folder):
     assert (result.exit_code, result.stdout.strip()) == (0, str(folder / "elsewhere"))
     assert (folder / "elsewhere" / "run.json").is_file()
     assert not (folder / "results").exists()
+
+
+def test_compiling_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A first run takes a minute longer: the log says why."""
+    listener = cli._Compiling()
+    with caplog.at_level(logging.INFO, logger="breedblup"):
+        for _ in range(2):
+            listener.on_start(event.Event("numba:compile"))
+            listener.on_end(event.Event("numba:compile"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "compiling, once after installing: each part when it is first used, about a minute in all"
+    ]

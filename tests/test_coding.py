@@ -315,7 +315,10 @@ def test_twins_go_with_their_original() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a,,,M,\nt,,,M,x\n", r"identical twins: p\.csv:3 't' shares the genotype of 'x', which has no row -> correct"),
+        (
+            "a,,,M,\nt,,,M,x\n",
+            r"identical twins: p\.csv:3 't' shares the genotype of 'x', which has no row here -> correct",
+        ),
         ("a,,,M,a\n", r"identical twins: p\.csv:2 'a' is by 'a' a twin of itself -> correct"),
         (
             "a,,,M,b\nb,,,M,c\nc,,,M,a\n",
@@ -340,7 +343,7 @@ def test_twins_that_are_refused(rows: str, message: str) -> None:
 def test_many_wrong_twins_are_counted() -> None:
     rows = "".join(f"t{k},,,,x{k}\n" for k in range(12))
     with pytest.raises(
-        PedigreeError, match=r"'t9' shares the genotype of 'x9', which has no row and 2 more -> correct"
+        PedigreeError, match=r"'t9' shares the genotype of 'x9', which has no row here and 2 more -> correct"
     ):
         twinned("id,sire,dam,sex,twin_of\n" + rows)
 

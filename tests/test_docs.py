@@ -79,6 +79,7 @@ def comparable(text: str) -> str:
     text = text.replace(str(Path.cwd()), "/srv")
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME", text)
     text = re.sub(r"\d[\d,.]* [KMG]iB", "SIZE", text)
+    text = re.sub(r"^.* compiling, once after installing.*\n", "", text, flags=re.MULTILINE)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 

@@ -77,6 +77,28 @@ def test_metafounders(tmp_path: Path) -> None:
     assert "variance scaling 0.95" in record
 
 
+@pytest.mark.parametrize(
+    ("gamma", "message"),
+    [
+        (
+            "G1,G1,0.6\nG3,G3,0.4\n",
+            r"gamma.csv: 'G3' is no group; no rows for 'G2'; Γ needs id, id",
+        ),
+        ("G1,G1,0.6\n", "gamma.csv: no rows for 'G2'; Γ needs id, id, value for each group of pedigree.csv"),
+    ],
+)
+def test_gammas_of_other_groups_are_refused(tmp_path: Path, gamma: str, message: str) -> None:
+    (tmp_path / "gamma.csv").write_text("id1,id2,value\n" + gamma, encoding="utf-8")
+    with pytest.raises(bb.ConfigurationError, match=message):
+        run(tmp_path, CODES + '[relationships]\nanimal = { kind = "metafounders", file = "gamma.csv" }\n')
+
+
+def test_metafounders_decide_about_inbreeding(tmp_path: Path) -> None:
+    sections = '[relationships]\nanimal = { kind = "metafounders", file = "g.csv" }\n[solve]\ninbreeding = false\n'
+    with pytest.raises(bb.ConfigurationError, match="where Γ decides about inbreeding; leave inbreeding out of"):
+        run(tmp_path, CODES + sections)
+
+
 def test_phantom_parents(tmp_path: Path) -> None:
     shares = "parent,north,south\nG1,1,0\nG2,0.25,0.75\n"
     (tmp_path / "phantoms.csv").write_text(shares, encoding="utf-8")
@@ -93,7 +115,7 @@ def test_a_rule_with_breeds(tmp_path: Path) -> None:
     ebv, groups, _ = run(tmp_path, sections)
     pedigree = bb.group_unknown_parents(
         bb.read_pedigree(frame(), missing_parents=("G1", "G2")),
-        bb.GroupRule(years=None, path=False, smallest=1),
+        bb.GroupRule(years=0, path=False, smallest=1),
         breeds=frame().select("animal", "breed"),
     )
     assert_same(ebv, evaluated(pedigree))

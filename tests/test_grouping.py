@@ -67,19 +67,22 @@ def test_small_periods_are_joined_from_the_earliest_on() -> None:
 def test_small_lines_join_the_largest_of_their_breed_and_path() -> None:
     years, sexes = [2000] * 10, ["M"] * 7 + ["F"] * 3
     breeds = pl.DataFrame({"animal": [f"a{i}" for i in range(10)], "breed": ["H"] * 9 + ["J"]})
-    rule = bb.GroupRule(years=None, sex=True, smallest=3)
+    rule = bb.GroupRule(years=0, sex=True, smallest=3)
     pedigree = bb.group_unknown_parents(founders(years, sex=sexes), rule, breeds=breeds)
-    # The Jersey's unknown parents (one of each path) join the largest line of all, whichever path it is of; the two Holstein
-    # females' join the males of their path, first of all as the smallest lines that have one of their breed and path.
-    assert set(pedigree.groups.names) == {"H, unknown sires of males", "H, unknown dams of males"}
+    # Smallest first: the Jersey's dam and sire (one each) join the largest line of all, by then the males of one path; the two
+    # Holstein females' parents join the males of their path.
+    assert pedigree.groups.names.to_list() == ["H, unknown sires", "H + J, unknown parents"]
     pairs = Counter(named_groups(pedigree).values())
-    assert pairs["H, unknown sires of males", "H, unknown dams of males"] >= 9
-    assert pedigree.groups.members().sum() == 20
+    assert pairs["H, unknown sires", "H + J, unknown parents"] == 9
+    assert pairs["H + J, unknown parents", "H + J, unknown parents"] == 1
+    (said,) = [line for line in pedigree.groups.made if line.startswith("too small and joined: ")]
+    assert "H, unknown dams of females with H, unknown dams of males" in said
+    assert "J, unknown sires of females with H, unknown dams of males" in said
 
 
 def test_sex_of_the_role_where_none_is_recorded() -> None:
     frame = pl.DataFrame({"animal": ["s", "d", "x"], "sire": ["0", "0", "s"], "dam": ["0", "0", "d"]})
-    pedigree = bb.group_unknown_parents(bb.read_pedigree(frame), bb.GroupRule(years=None, sex=True, smallest=1))
+    pedigree = bb.group_unknown_parents(bb.read_pedigree(frame), bb.GroupRule(years=0, sex=True, smallest=1))
     assert named_groups(pedigree) == {
         "s": ("unknown sires of males", "unknown dams of males"),
         "d": ("unknown sires of females", "unknown dams of females"),
@@ -107,13 +110,15 @@ def test_estimated_years_of_birth() -> None:
 def test_rules_that_are_refused() -> None:
     with pytest.raises(bb.ModelError, match="smallest of a rule for groups is 0; it has to be at least 1"):
         bb.GroupRule(smallest=0)
+    with pytest.raises(bb.ModelError, match="years of a rule for groups is -1; it has to be at least 0"):
+        bb.GroupRule(years=-1)
     whole = bb.read_pedigree(pl.DataFrame({"animal": ["a"], "sire": ["0"], "dam": ["0"]}))
-    with pytest.raises(bb.PedigreeError, match="pedigree has no births, by which unknown parents are to be grouped"):
+    with pytest.raises(bb.PedigreeError, match="pedigree has no births, which years are taken from -> name the column"):
         bb.group_unknown_parents(whole)
     with pytest.raises(bb.PedigreeError, match="breeds: a column of animals and one of their breeds are needed"):
-        bb.group_unknown_parents(whole, bb.GroupRule(years=None), breeds=pl.DataFrame({"animal": ["a"]}))
+        bb.group_unknown_parents(whole, bb.GroupRule(years=0), breeds=pl.DataFrame({"animal": ["a"]}))
     other = pl.DataFrame({"animal": ["b"], "breed": ["H"]})
-    groups = bb.group_unknown_parents(whole, bb.GroupRule(years=None, path=False), breeds=other).groups
+    groups = bb.group_unknown_parents(whole, bb.GroupRule(years=0, path=False), breeds=other).groups
     assert groups.names.to_list() == ["unknown breed"]
     assert "1 animal without a breed, a breed of their own: 'a'" in groups.made
 

@@ -246,6 +246,41 @@ def test_a_pedigree_with_groups_keeps_them_among_ancestors() -> None:
     assert bb.group_shares(one_group, ["b", "a"]).rows() == [("b", 0.0, 1.0), ("a", 1.0, 0.0)]
 
 
+def test_parents_without_a_row_that_look_like_codes() -> None:
+    rows = pl.DataFrame({"animal": [f"a{i}" for i in range(60)], "sire": ["G1"] * 60, "dam": ["0"] * 60})
+    report = bb.read_pedigree(rows).report
+    assert (
+        "'G1' (60 offspring) in the parent columns without a row, taken as an animal each; if these are codes"
+        in "".join(report.warnings)
+    )
+    assert not bb.read_pedigree(rows.head(40)).report.warnings
+    with pytest.raises(
+        bb.PedigreeError,
+        match="no row and no declared group for 'G1', which the parent columns hold -> declare it as a group",
+    ):
+        bb.read_pedigree(rows.with_columns(dam=pl.lit("G2")), groups=("G2",))
+    with pytest.raises(
+        bb.PedigreeError, match=r"pedigree: groups is the text 'G1' -> give a list of codes, such as \['G1'\]"
+    ):
+        bb.read_pedigree(rows, groups="G1")
+
+
+def test_sources_of_relationships_without_a_variance_of_groups() -> None:
+    """Relationships on demand take A^Γ, not groups whose variance is none of a relationship."""
+    for ratio in (None, 2.0):
+        with pytest.raises(bb.ModelError, match="(fixed|random) groups, whose variance is no relationship -> give the"):
+            bb.relationships(bb.group_inverse(mrode_upg(), ratio=ratio), ["7"])
+    inverse = bb.metafounder_inverse(mrode_upg(), [[0.6, 0.1], [0.1, 0.4]])
+    found = bb.relationships(inverse, ["7"])["relationship"][0]
+    assert found == pytest.approx(inverse.diagonal[inverse.ids.to_list().index("7")])
+
+
+def test_dominance_takes_no_notice_of_groups() -> None:
+    plain = bb.read_pedigree(REFS / "mrode_upg" / "pedigree.csv", missing_parents=("G1", "G2"))
+    grouped, ungrouped = bb.dominance_inverse(mrode_upg()), bb.dominance_inverse(plain)
+    np.testing.assert_array_equal(grouped.matrix.toarray(), ungrouped.matrix.toarray())
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
@@ -273,9 +308,9 @@ def test_pedigrees_that_cannot_have_these_groups() -> None:
     ):
         bb.group_unknown_parents(
             bb.read_pedigree(pl.DataFrame({"animal": ["unknown parents"], "sire": ["0"], "dam": ["0"]})),
-            bb.GroupRule(years=None, path=False),
+            bb.GroupRule(years=0, path=False),
         )
-    assert bb.group_unknown_parents(named, bb.GroupRule(years=None)).groups.names.to_list() == ["unknown dams"]
+    assert bb.group_unknown_parents(named, bb.GroupRule(years=0)).groups.names.to_list() == ["unknown parents"]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +318,7 @@ def test_pedigrees_that_cannot_have_these_groups() -> None:
     [
         ([[1.0]], None, r"Γ is 1 x 1, for 2 metafounders \('G1', 'G2'\)"),
         (np.eye(2), ["G1", "G3"], r"Γ is of metafounders 'G1', 'G3', the groups of the pedigree are 'G1', 'G2'"),
+        ([[1.0, 0.5], [0.4]], None, "Γ has to be a square table of numbers, one row and column for each metafounder"),
         ([[1.0, 0.5], [0.4, 1.0]], None, "Γ has to be symmetric, without missing values"),
         (np.diag([2.5, 1.0]), None, "Γ has 2.5 on its diagonal; a relationship of a metafounder is at most 2"),
         (np.ones((2, 2)), None, "Γ is not positive definite, noticed at metafounder 'G2' -> correct it"),

@@ -98,3 +98,10 @@ def test_without_matplotlib(dairy: PedigreeDescription, monkeypatch: pytest.Monk
         ModelError, match=r"plots need matplotlib, which is not installed -> pip install 'breedblup\[plot\]'"
     ):
         plot_pedigree(dairy)
+
+
+def test_what_is_no_description() -> None:
+    with pytest.raises(
+        ModelError, match=r"plot_pedigree takes what describe\(pedigree\) gives, found a str -> describe"
+    ):
+        plot_pedigree("pedigree.csv")  # type: ignore[arg-type]

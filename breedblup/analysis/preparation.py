@@ -20,6 +20,7 @@ from breedblup.mme import (
     build_incidence,
     constrain,
     count_pattern,
+    group_equations,
 )
 from breedblup.mme.reduction import Reduction
 from breedblup.model import Model
@@ -109,9 +110,11 @@ def prepare(
         counts = count_pattern(incidence, layout, constraints.equations)
         refuse_unless_fits("assembling the equations", needed + counts.bytes, budget, "give more memory")
         pattern = EquationPattern.of(counts, layout, constraints)
+    options, reasons = _without_pev_of_groups(options, layout)
     reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout)
     notes += () if reduction is None else (reduction_note(reduction, layout),)
+    plan = replace(plan, reasons=plan.reasons + reasons)
     notes += plan.reasons
     return Prepared(
         model,
@@ -157,6 +160,22 @@ def _plan(
             if found.nonzeros < pattern.nonzeros and found.bytes < budget - sum(plan.bytes.values()):
                 reduction, plan = found, plan_reduced(plan, found.kept.size, found.nonzeros, found.bytes)
     return reduction, symbolic, plan
+
+
+def _without_pev_of_groups(options: EvaluateOptions, layout: EquationLayout) -> tuple[EvaluateOptions, tuple[str, ...]]:
+    """No PEV with fixed groups of unknown parents: that of û holds the error of groups set to zero.
+
+    Raises
+    ------
+    ModelError
+        If it is insisted on.
+    """
+    if not group_equations(layout).size or options.pev == "none":
+        return options, ()
+    why = "with fixed groups of unknown parents only differences between breeding values are estimable"
+    if options.pev == "exact":
+        raise ModelError(f"pev is 'exact', but {why} -> leave pev out, or take random groups or metafounders")
+    return replace(options, pev="none"), (f"no PEV: {why}",)
 
 
 def _check_arguments(model: object, variances: object, relationships: object, options: object) -> None:

@@ -96,7 +96,12 @@ class Evaluation:
         Columns: ``group, kind, term, trait, effect, solution, pev, unknown_parents``. Of fixed groups only differences are
         estimable, and ``pev`` is null.
         """
-        return give_back(groups_table(list(self.effects.values())), self.backend)
+        return give_back(self.group_solutions, self.backend)
+
+    @property
+    def group_solutions(self) -> pl.DataFrame:
+        """Table behind `groups` (polars), on the base of the breeding values."""
+        return groups_table(list(self.effects.values()), self.subtracted)
 
     @property
     def fixed(self) -> Any:
@@ -138,16 +143,10 @@ class Evaluation:
         if len(tables) > EFFECTS_SHOWN:
             lines.append(f"  and {len(tables) - EFFECTS_SHOWN} more effects")
         if tables and tables[0]["reliability"].is_null().all():
-            lines.append("  reliability not computed: " + "; ".join(self._why_no_reliability()))
+            lines.append("  reliability not computed: " + "; ".join(self.plan.reasons))
         if len(tables) == 1:
             lines += ["  highest:", *(f"    {line}" for line in _best(tables[0]))]
         return lines
-
-    def _why_no_reliability(self) -> tuple[str, ...]:
-        kinds = {one.groups.kind for one in self.relationships.values() if one.groups is not None}
-        if "fixed" in kinds and self.plan.pev:
-            return ("with fixed groups of unknown parents only differences between breeding values are estimable",)
-        return self.plan.reasons
 
     def _of_effect(self, table: pl.DataFrame, *, alone: bool) -> list[str]:
         """Mean, spread and reliability of one effect."""

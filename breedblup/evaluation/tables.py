@@ -155,10 +155,11 @@ def _solutions(effects: RandomEffects, rows: slice) -> list[pl.DataFrame]:
     return tables
 
 
-def groups_table(effects: Sequence[RandomEffects]) -> pl.DataFrame:
+def groups_table(effects: Sequence[RandomEffects], subtracted: Mapping[tuple[str, str, str], float]) -> pl.DataFrame:
     """The table of `Evaluation.groups`: solutions of groups of unknown parents, or of metafounders.
 
-    ``unknown_parents`` counts those that belong to the group, by their shares.
+    ``unknown_parents`` counts those that belong to the group, by their shares. ``subtracted`` are the means that a base has taken
+    off the breeding values, by term, trait and effect.
     """
     tables = [pl.DataFrame(schema=GROUP_COLUMNS)]
     for one in effects:
@@ -173,6 +174,8 @@ def groups_table(effects: Sequence[RandomEffects]) -> pl.DataFrame:
                 pl.lit(groups.kind).alias("kind"),
                 pl.lit(None if members is None else pl.Series(members.members())).alias("unknown_parents"),
             )
+            key = (one.term.name, table["trait"][0], table["effect"][0])
+            named = named.with_columns(pl.col("solution") - subtracted.get(key, 0.0))
             tables.append(named.select(list(GROUP_COLUMNS)).cast(pl.Schema(GROUP_COLUMNS)))
     return pl.concat(tables)
 

@@ -115,15 +115,16 @@ def records_of_levels(codes, link, pointer, entries, start):  # type: ignore[no-
 
 @kernel
 def levels_with_records(listed, reached):  # type: ignore[no-untyped-def]
-    """Write the levels that have records of any link: their number."""
-    found = 0
+    """Write the levels that have records of any link: their number, and the most records of one."""
+    found, most = 0, 0
     for level in range(listed.shape[1] - 1):
         reached[found] = level
-        has = False
+        number = 0
         for a in range(listed.shape[0]):
-            has = has or listed[a, level + 1] > listed[a, level]
-        found += has
-    return found
+            number += listed[a, level + 1] - listed[a, level]
+        found += number > 0
+        most = max(most, number)
+    return found, most
 
 
 @kernel

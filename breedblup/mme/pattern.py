@@ -78,24 +78,25 @@ class Pattern:
         """Values for R⁻¹ by pattern of traits and G₀⁻¹ by term (of fixed terms anything of their width)."""
         row = _row_values(rows, slots)
         lhs = (self.pointer, self.indices, values)
-        for k, j, segment, cursors in self.pairs:
-            term, starts, (all_levels, reached) = self.terms[k], self.starts[k], self.bounds[k]
-            sums = _level_sums(term, rows, slots, row, residual) if k == j else np.empty((0, 0, 0))
-            if k == j:
-                assembly_values.inverse_values(
-                    term, segment, covariances[k], sums, self.dropped, all_levels, starts, lhs
-                )
-            if not sums.size:
-                assembly_values.record_values(
-                    term, segment, rows, slots, row, residual, self.dropped, reached, starts, cursors.copy(), lhs
-                )
+        for k, (term, starts, (all_levels, reached)) in enumerate(
+            zip(self.terms, self.starts, self.bounds, strict=True)
+        ):
+            own = next(pair.segment for pair in self.pairs if pair.mine == pair.other == k)
+            given = (rows, slots, row, residual)
+            sums = _level_sums(term, *given)
+            assembly_values.own_values(term, own, *given, covariances[k], sums, self.dropped, all_levels, starts, lhs)
+            others = [pair for pair in self.pairs if pair.mine == k != pair.other]
+            if others:
+                segments = np.array([pair.segment for pair in others], dtype=np.int64)
+                cursors = np.concatenate([pair.cursors for pair in others], axis=1)
+                assembly_values.gathered_values(term, segments, *given, self.dropped, reached, starts, cursors, lhs)
 
     def right_side(
         self, rows: Rows, slots: Slots, residual: NDArray[np.float64], y: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """W'R⁻¹y, zero where an equation is dropped; y is n × traits."""
         rhs = np.zeros(self.dropped.size)
-        assembly_values.rhs_sums(rows, slots, _row_values(rows, slots), residual, y, self.dropped, rhs)
+        assembly_values.rhs_sums(rows, slots, residual, y, self.dropped, rhs)
         return rhs
 
 
@@ -157,14 +158,15 @@ def count_pattern(incidence: Incidence, layout: EquationLayout, dropped: NDArray
     reach = coordinates_reached(incidence.slots, incidence.rows.observed)
     parts = min(get_num_threads(), MOST_PARTS)
     every = range(len(layout.terms))
-    terms = tuple(_term_rows(incidence, layout, k, dropped) for k in every)
+    made = [_term_rows(incidence, layout, k, dropped) for k in every]
+    terms = tuple(rows for rows, _ in made)
     bounds = tuple(_bounds(term, parts) for term in terms)
     starts = tuple(np.zeros((len(terms), layout.equations(k)), dtype=np.int32) for k in every)
     nowhere, nothing = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
     pairs = []
     for k, j in _gathering(layout):
         mirrored = np.zeros((parts if j != k else 0, layout.equations(j)), dtype=np.int64)
-        segment = _segment(incidence, layout, terms[k], j, own=j == k)
+        segment = _segment(incidence, layout, made[k][1], j, own=j == k)
         given = (terms[k], segment, incidence.rows, reach, is_dropped)
         all_levels, reached = bounds[k]
         if j == k:
@@ -194,9 +196,10 @@ def _gathering(layout: EquationLayout) -> list[tuple[int, int]]:
     return [(k, j) for place, k in enumerate(order) for j in order[: place + 1]]
 
 
-def _segment(incidence: Incidence, layout: EquationLayout, rows: TermRows, j: int, *, own: bool) -> Segment:
+def _segment(incidence: Incidence, layout: EquationLayout, records: int, j: int, *, own: bool) -> Segment:
+    """A segment of rows whose levels have so many records at most."""
     links, levels = incidence.links[j], len(layout.terms[j].levels)
-    most = 1 if own and len(links) == 1 else int(np.diff(rows.pointer).sum(axis=0).max(initial=0)) * len(links)
+    most = 1 if own and len(links) == 1 else records * len(links)
     return Segment(
         own,
         j,
@@ -209,8 +212,10 @@ def _segment(incidence: Incidence, layout: EquationLayout, rows: TermRows, j: in
     )
 
 
-def _term_rows(incidence: Incidence, layout: EquationLayout, k: int, dropped: NDArray[np.int64]) -> TermRows:
-    """The rows of one term, its records by level and its K⁻¹."""
+def _term_rows(
+    incidence: Incidence, layout: EquationLayout, k: int, dropped: NDArray[np.int64]
+) -> tuple[TermRows, int]:
+    """The rows of one term, its records by level and its K⁻¹; and the most records of a level."""
     term, start, width = layout.terms[k], int(layout.starts[k]), layout.width(k)
     links, codes, levels = incidence.links[k], incidence.rows.codes, len(term.levels)
     pointer = np.empty((len(links), levels + 1), dtype=np.int64)
@@ -220,13 +225,14 @@ def _term_rows(incidence: Incidence, layout: EquationLayout, k: int, dropped: ND
         assembly.records_of_levels(codes, link, pointer[place], entries, begin)
         begin = int(pointer[place, -1])
     reached = np.empty(levels, dtype=np.int32)
-    reached = reached[: assembly.levels_with_records(pointer, reached)]
+    found, most = assembly.levels_with_records(pointer, reached)
     mine = dropped[(dropped >= start) & (dropped < start + levels * width)]
-    return TermRows(
-        start, width, int(links[0]), pointer, entries, reached, *_inverse_of(term),
+    rows = TermRows(
+        start, width, int(links[0]), pointer, entries, reached[:found], *_inverse_of(term),
         _mask(term, width, of_rank=layout.loadings[k] is not None),
         (int(mine.min()) - start) // width if mine.size else levels, np.empty(levels, dtype=np.int32),
     )  # fmt: skip
+    return rows, int(most)
 
 
 def _inverse_of(term: DesignTerm) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:

@@ -13,8 +13,11 @@ from breedblup.frames import Table, positions
 from breedblup.kernels.coding import number_on
 from breedblup.pedigree.coding import Dictionary
 from breedblup.pedigree.merging import Rows, merge_duplicates, merge_twins
-from breedblup.pedigree.rules import Findings
+from breedblup.pedigree.rules import SHOWN, Findings
 from breedblup.pedigree.twins import NO_TWINS
+
+MANY, MANY_SHARE = 50, 0.01
+"""Offspring, and their share of all animals, from which on a parent without a row looks like a code of a group."""
 
 LOOKS_MISSING = (
     "nan", "none", "null", "na", "n/a", "nil", "unknown", "unk", "missing", "?", "-", "--", "-1", "-9", "-99", "-999", "00",
@@ -140,4 +143,15 @@ def warn_of_added(animals: Animals, findings: Findings) -> None:
         findings.warnings.append(
             f"{name_some(codes.to_list())} in the parent columns is taken as an animal; if it means an unknown parent, "
             "declare it among the missing parents"
+        )
+    offspring = np.zeros(len(added), dtype=np.int64)
+    for link in (animals.sire, animals.dam):
+        offspring += np.bincount(link[link >= animals.own_rows] - animals.own_rows, minlength=len(added))
+    many = np.flatnonzero(offspring >= max(MANY, MANY_SHARE * animals.own_rows))
+    if many.size:
+        shown = [f"{added[int(k)]!r} ({offspring[k]:,} offspring)" for k in many[:SHOWN]]
+        more = f" and {many.size - SHOWN} more" if many.size > SHOWN else ""
+        findings.warnings.append(
+            f"{', '.join(shown)}{more} in the parent columns without a row, taken as an animal each; if these are codes of "
+            "unknown parents, declare them as missing parents or as groups"
         )

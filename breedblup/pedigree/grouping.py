@@ -6,7 +6,6 @@ sex (together the four paths of selection, Westell, Quaas & Van Vleck 1988) and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,9 @@ from breedblup.kernels.births import guess_birth_years
 from breedblup.pedigree.groups import ParentGroups
 from breedblup.pedigree.pedigree import Pedigree
 
+LINE = ("breed", "path", "sex")
+"""What tells lines apart; each has groups of its own by period."""
+
 SEXES = ("unknown sex", "males", "females")
 NO_YEAR = -1
 NO_BREED = "unknown breed"
@@ -32,7 +34,7 @@ class GroupRule:
     Attributes
     ----------
     years
-        Length of the periods of birth of the offspring, in years; None: years do not matter. Periods begin at multiples of it.
+        Length of the periods of birth of the offspring, in years; 0: years do not matter. Periods begin at multiples of it.
     path
         Whether unknown sires and unknown dams are groups of their own.
     sex
@@ -43,14 +45,14 @@ class GroupRule:
         periods are joined from the earliest on until they have that many, and what is left at the end joins the last.
     """
 
-    years: int | None = 5
+    years: int = 5
     path: bool = True
     sex: bool = False
     smallest: int = 50
 
     def __post_init__(self) -> None:
-        for name, value, least in (("years", self.years, 1), ("smallest", self.smallest, 1)):
-            if value is not None and value < least:
+        for name, value, least in (("years", self.years, 0), ("smallest", self.smallest, 1)):
+            if value < least:
                 raise ModelError(f"{name} of a rule for groups is {value}; it has to be at least {least}")
 
 
@@ -80,7 +82,7 @@ def group_unknown_parents(pedigree: Pedigree, rule: GroupRule = GroupRule(), *, 
     path = np.repeat([0, 1], [part.size for part in unknown]) if rule.path else np.full(animal.size, -1)
     sex = np.full(animal.size, -1) if not rule.sex else _sexes(pedigree)[animal]
     breed, breed_names = _breeds(pedigree, animal, breeds, made)
-    if rule.years is None:
+    if not rule.years:
         period = np.zeros(animal.size, dtype=np.int64)
     else:
         years, estimated = estimated_birth_years(pedigree)
@@ -89,13 +91,14 @@ def group_unknown_parents(pedigree: Pedigree, rule: GroupRule = GroupRule(), *, 
         made.append(
             f"{counted(estimated, 'year')} of birth estimated from relatives, {counted(unplaced, 'unknown parent')} without one"
         )
-    slots = pl.DataFrame({"breed": breed, "path": path, "sex": sex, "period": period})
-    slots = _join_small_lines(slots, rule.smallest)
-    group, labels = _join_small_periods(slots, rule.smallest)
-    names = [_name(label, rule, breed_names) for label in labels]
+    own = pl.DataFrame({"breed": breed, "path": path, "sex": sex, "period": period})
+    joined = _join_small_lines(own, rule.smallest)
+    group, periods = _join_small_periods(joined, rule.smallest)
+    names = _names(own, group, periods, rule, breed_names)
+    made += _joined_lines(own, joined, rule, breed_names)
     sire, dam = np.full(n, -1, dtype=np.int32), np.full(n, -1, dtype=np.int32)
     sire[unknown[0]], dam[unknown[1]] = np.split(group.astype(np.int32), [unknown[0].size])
-    what = [f"birth in periods of {rule.years} years"] * (rule.years is not None) + ["path"] * rule.path
+    what = [f"birth in periods of {rule.years} years"] * (rule.years > 0) + ["path"] * rule.path
     what += ["sex"] * rule.sex + ["breed"] * (breeds is not None)
     made.insert(
         0,
@@ -117,8 +120,8 @@ def estimated_birth_years(pedigree: Pedigree) -> tuple[NDArray[np.int32], int]:
     recorded = pedigree.birth_years()
     if recorded is None or not (recorded >= 0).any():
         raise PedigreeError(
-            f"{pedigree.name} has no births, by which unknown parents are to be grouped -> name the column of births, or "
-            "group without years"
+            f"{pedigree.name} has no births, which years are taken from -> name the column of births, or group unknown parents "
+            "with years = 0"
         )
     ages = [
         (recorded - recorded[parent])[(parent >= 0) & (recorded >= 0) & (recorded[parent] >= 0)]
@@ -182,40 +185,65 @@ def _join_small_lines(slots: pl.DataFrame, smallest: int) -> pl.DataFrame:
         )
 
 
-def _join_small_periods(slots: pl.DataFrame, smallest: int) -> tuple[NDArray[np.int64], list[dict[str, int]]]:
-    """Group of each unknown parent, and of each group its line and its first and last period."""
-    counts = slots.group_by("breed", "path", "sex", "period").len().sort("breed", "path", "sex", "period")
-    labels: list[dict[str, int]] = []
+def _join_small_periods(slots: pl.DataFrame, smallest: int) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
+    """Group of each unknown parent, and the first and last period of each group."""
+    counts = slots.group_by(*LINE, "period").len().sort(*LINE, "period")
+    periods: list[tuple[int, int]] = []
     group_of: list[int] = []
-    for line in counts.partition_by("breed", "path", "sex", maintain_order=True):
-        gathered, first_of_line = 0, len(labels)
-        for row in line.iter_rows(named=True):
+    for line in counts.partition_by(*LINE, maintain_order=True):
+        gathered, first_of_line = 0, len(periods)
+        for period, number in line.select("period", "len").iter_rows():
             if gathered == 0:
-                labels.append({key: row[key] for key in ("breed", "path", "sex")} | {"first": row["period"]})
-            labels[-1]["last"] = row["period"]
-            group_of.append(len(labels) - 1)
-            gathered += row["len"]
+                periods.append((period, period))
+            periods[-1] = (periods[-1][0], period)
+            group_of.append(len(periods) - 1)
+            gathered += number
             if gathered >= smallest:
                 gathered = 0
-        if gathered and len(labels) - 1 > first_of_line:  # what is left joins the last one
-            short = labels.pop()
-            labels[-1]["last"] = short["last"]
-            group_of = [min(group, len(labels) - 1) for group in group_of]
-    keys = ["breed", "path", "sex", "period"]
+        if gathered and len(periods) - 1 > first_of_line:  # what is left joins the last one
+            _, last = periods.pop()
+            periods[-1] = (periods[-1][0], last)
+            group_of = [min(group, len(periods) - 1) for group in group_of]
+    keys = [*LINE, "period"]
     of_key = counts.select(keys).with_columns(pl.Series("group", group_of, dtype=pl.Int64))
-    return slots.join(of_key, on=keys, how="left", maintain_order="left")["group"].to_numpy(), labels
+    return slots.join(of_key, on=keys, how="left", maintain_order="left")["group"].to_numpy(), periods
 
 
-def _name(label: dict[str, int], rule: GroupRule, breeds: list[str]) -> str:
-    """Name of a group: ``Holstein, sires of males, 1990-1994``."""
-    parts = [breeds[label["breed"]]] if breeds else []
-    of: Callable[[int], str] = SEXES.__getitem__
+def _names(
+    own: pl.DataFrame, group: NDArray[np.int64], periods: list[tuple[int, int]], rule: GroupRule, breeds: list[str]
+) -> list[str]:
+    """Names of the groups by what their unknown parents have in common; a number tells apart those of one name."""
+    kinds = (
+        own.with_columns(pl.Series("group", group)).group_by("group").agg(pl.col(*LINE).unique().sort()).sort("group")
+    )
+    names: list[str] = []
+    for row, (first, last) in zip(kinds.iter_rows(named=True), periods, strict=True):
+        parts = [_line_name(row["breed"], row["path"], row["sex"], rule, breeds)]
+        if rule.years:
+            begin = "no year" if first == NO_YEAR else str(first * rule.years)
+            end = (last + 1) * rule.years - 1
+            parts.append(begin if last == NO_YEAR or begin == str(end) else f"{begin}-{end}")
+        name = ", ".join(part for part in parts if part) or "unknown parents"
+        same = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({same + 1})" if same else name)
+    return names
+
+
+def _line_name(breed: list[int], path: list[int], sex: list[int], rule: GroupRule, breeds: list[str]) -> str:
+    """Name of what some lines have in common: ``Holstein, unknown sires of males``."""
+    role = ("unknown sires", "unknown dams")[path[0]] if rule.path and len(path) == 1 else "unknown parents"
+    parts = [" + ".join(breeds[b] for b in breed)] if breeds else []
     if rule.path or rule.sex:
-        role = ("unknown sires", "unknown dams")[label["path"]] if rule.path else "unknown parents"
-        parts.append(f"{role} of {of(label['sex'])}" if rule.sex else role)
-    if rule.years is not None:
-        first, last = label["first"], label["last"]
-        begin = "no year" if first == NO_YEAR else str(first * rule.years)
-        end = (last + 1) * rule.years - 1
-        parts.append(begin if last == NO_YEAR or begin == str(end) else f"{begin}-{end}")
-    return ", ".join(parts) or "unknown parents"
+        parts.append(f"{role} of {SEXES[sex[0]]}" if rule.sex and len(sex) == 1 else role)
+    return ", ".join(parts)
+
+
+def _joined_lines(own: pl.DataFrame, joined: pl.DataFrame, rule: GroupRule, breeds: list[str]) -> list[str]:
+    """Which lines were too small and joined another one."""
+    pairs = pl.concat([own.select(LINE), joined.select(pl.col(LINE).name.suffix("_new"))], how="horizontal").unique()
+    moved = pairs.filter(pl.any_horizontal(pl.col(name) != pl.col(f"{name}_new") for name in LINE)).sort(pl.all())
+    said = [
+        f"{_line_name([b], [p], [s], rule, breeds)} with {_line_name([bn], [pn], [sn], rule, breeds)}"
+        for b, p, s, bn, pn, sn in moved.iter_rows()
+    ]
+    return [f"too small and joined: {'; '.join(said)}"] if said else []

@@ -18,7 +18,7 @@ import polars as pl
 import scipy.sparse
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError, counted, name_some
+from breedblup.errors import PedigreeError, counted, name_some, nearest
 from breedblup.frames import Table
 
 if TYPE_CHECKING:
@@ -99,6 +99,18 @@ def check_groups(pedigree: Pedigree, groups: ParentGroups) -> None:
         raise PedigreeError(
             f"{pedigree.name}: {name_some(taken.to_list())} is an animal and a group of unknown parents -> rename one"
         )
+    rowless = np.zeros(len(pedigree), dtype=np.bool_)
+    rowless[pedigree.user_order[len(pedigree) - pedigree.report.added_parents :]] = True
+    named = np.flatnonzero(rowless & (pedigree.sire < 0) & (groups.sire < 0))
+    if named.size:
+        parts = [
+            f"{pedigree.ids[int(i)]!r}{nearest(pedigree.ids[int(i)], groups.names.to_list())}" for i in named[:SHOWN]
+        ]
+        more = f" and {named.size - SHOWN} more" if named.size > SHOWN else ""
+        raise PedigreeError(
+            f"{pedigree.name}: no row and no declared group for {', '.join(parts)}{more}, which the parent columns hold "
+            "-> declare it as a group, or give the animal a row with groups as its parents"
+        )
     lacking: list[str] = []
     number = 0
     for role, parent, group in (("sire", pedigree.sire, groups.sire), ("dam", pedigree.dam, groups.dam)):
@@ -109,7 +121,7 @@ def check_groups(pedigree: Pedigree, groups: ParentGroups) -> None:
         more = f" and {number - len(lacking)} more" if number > len(lacking) else ""
         raise PedigreeError(
             f"{pedigree.name}: unknown parents without a group: {', '.join(lacking)}{more} "
-            "-> give every unknown parent a group, or make groups by a rule (group_unknown_parents)"
+            "-> give every unknown parent a group, or make groups by a rule (group_unknown_parents, [pedigree.group_rule])"
         )
 
 

@@ -146,7 +146,9 @@ def merge_twins(rows: Rows, findings: Findings) -> tuple[NDArray[np.int32], NDAr
     faults: list[str] = []
     twins = np.flatnonzero(of != -1).astype(np.int32)
     unknown = twins[of[twins] < 0]
-    faults += [f"{_row(rows, row)} shares the genotype of {rows.text(2, row)!r}, which has no row" for row in unknown]
+    faults += [
+        f"{_row(rows, row)} shares the genotype of {rows.text(2, row)!r}, which has no row here" for row in unknown
+    ]
     of[unknown] = -1
     originals, looping = _firsts(of, twins)
     faults += [f"{_row(rows, row)} is by {name_some(_chain(rows, of, row))} a twin of itself" for row in looping]

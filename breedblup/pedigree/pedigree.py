@@ -128,8 +128,10 @@ class Pedigree:
         rules: PedigreeRules = PedigreeRules(),
         groups: Sequence[str] | PhantomParents = (),
     ) -> Pedigree:
-        """As `from_frame`, of cells that are read block by block, such as those of a file."""
+        """As `from_frame`, `PedigreeError` included, of cells that are read block by block, such as those of a file."""
         name, missing = cells.places.name, tuple(missing_parents)
+        if isinstance(groups, str):
+            raise PedigreeError(f"{name}: groups is the text {groups!r} -> give a list of codes, such as [{groups!r}]")
         codes = groups.ids if isinstance(groups, PhantomParents) else tuple(groups)
         coded = code_pedigree(cells, columns, missing, rules, codes)
         refuse_unused_groups(name, coded, codes)

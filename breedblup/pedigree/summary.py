@@ -33,6 +33,7 @@ def pedigree_lines(pedigree: Pedigree) -> list[str]:
         _parents(pedigree),
         _known_parents(pedigree),
     ]
+    lines += () if pedigree.groups is None else pedigree.groups.made
     if not pedigree.of_sires and len(pedigree):
         lines += [_known_ancestors(pedigree), _generations(pedigree), _inbreeding(pedigree.inbreeding)]
     lines += [*_births(pedigree), *_sexes(pedigree), *(f"warning: {warning}" for warning in report.warnings)]

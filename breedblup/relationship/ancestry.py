@@ -11,7 +11,7 @@ import polars as pl
 import psutil
 from numpy.typing import NDArray
 
-from breedblup.errors import PedigreeError, ResourceError, name_some
+from breedblup.errors import ModelError, PedigreeError, ResourceError, name_some
 from breedblup.frames import Table, positions
 from breedblup.kernels.pedigree import mark_ancestors
 from breedblup.pedigree import Pedigree
@@ -124,6 +124,11 @@ def source_positions(source: Related, ids: Ids, function: str) -> NDArray[np.int
     if not isinstance(source, RelationshipInverse):
         refuse_other_pedigrees(source, function, of_sires=False)
         return source.known_positions_of(ids)
+    if source.groups is not None and source.groups.kind != "metafounders":
+        raise ModelError(
+            f"{function}: {source.made[0]} has {source.groups.kind} groups, whose variance is no relationship "
+            "-> give the pedigree, or metafounder_inverse(...)"
+        )
     names = as_text(ids)
     if not len(names):
         raise PedigreeError(f"{function}: no ids are given -> name at least one animal")

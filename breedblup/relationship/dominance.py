@@ -7,7 +7,7 @@ of parents, from columns of A. D falls into parts that are not related to each o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -121,7 +121,7 @@ def _between_pairs(pedigree: Pedigree, pairs: _Pairs) -> scipy.sparse.csr_array:
         return scipy.sparse.csr_array((0, 0))
     parents = pedigree.ids.gather(np.unique(np.concatenate([pairs.first, pairs.second])))
     base = pedigree.ancestors_of(parents)
-    relationship = a_inverse(base)
+    relationship = a_inverse(replace(base, groups=None))
     first, second = (base.positions_of(pedigree.ids.gather(parent)) for parent in (pairs.first, pairs.second))
     sizes = np.bincount(pairs.of_animal[pairs.of_animal >= 0])
     width = max(1, BLOCK_BYTES // (16 * (len(base) + 2 * len(pairs))))

@@ -108,7 +108,11 @@ def metafounder_inverse(pedigree: Pedigree, gamma: Any, *, names: Sequence[str] 
     _refuse_without_groups(pedigree, "metafounder_inverse")
     assert pedigree.groups is not None
     groups = pedigree.groups
-    ordered = _ordered_gamma(np.array(gamma, dtype=np.float64), groups.names, names)
+    try:
+        values = np.array(gamma, dtype=np.float64)
+    except ValueError:
+        raise ModelError("Γ has to be a square table of numbers, one row and column for each metafounder") from None
+    ordered = _ordered_gamma(values, groups.names, names)
     try:
         precision, logdet = invert_dense(ordered)
     except NotPositiveDefinite as failure:

@@ -33,8 +33,12 @@ def plot_pedigree(description: PedigreeDescription) -> Figure:
     Raises
     ------
     ModelError
-        If matplotlib is not installed.
+        If matplotlib is not installed, or it is no description.
     """
+    if not isinstance(description, PedigreeDescription):
+        raise ModelError(
+            f"plot_pedigree takes what describe(pedigree) gives, found a {type(description).__name__} -> describe it first"
+        )
     try:
         from matplotlib.figure import Figure
     except ImportError:

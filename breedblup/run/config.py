@@ -215,9 +215,7 @@ def _group_rule(section: GroupRuleSection | None) -> tuple[GroupRule | None, str
     """The rule for groups, and the column of breeds."""
     if section is None:
         return None, None
-    given = section.model_dump(include={"path", "sex", "smallest"}, exclude_none=True)
-    if section.years is not None:
-        given["years"] = section.years or None
+    given = section.model_dump(include={"years", "path", "sex", "smallest"}, exclude_none=True)
     return GroupRule(**given), section.breed
 
 

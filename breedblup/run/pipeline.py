@@ -73,8 +73,11 @@ def _read_pedigree(source: PedigreeInput) -> Pedigree:
     _log.info("pedigree: %s animals, %s founders, %s of them parents without a row of their own", *counts)
     for warning in report.warnings:
         _log.warning("pedigree: %s", warning)
-    for made in () if pedigree.groups is None else pedigree.groups.made:
-        _log.info("pedigree: %s", made)
+    if pedigree.groups is not None:
+        for made in pedigree.groups.made:
+            _log.info("pedigree: %s", made)
+        for group, members in pedigree.groups.table().iter_rows():
+            _log.info("pedigree: group %r: %s unknown parents", group, f"{members:,.10g}")
     return pedigree
 
 
@@ -179,6 +182,7 @@ def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluati
             "rows": report.rows, "animals": report.animals, "founders": report.founders,
             "merged_rows": report.merged_rows, "added_parents": report.added_parents,
             "repairs": report.repairs.height, "warnings": report.warnings,
+            "groups": () if pedigree is None or pedigree.groups is None else pedigree.groups.made,
         },
         "notes": evaluation.notes,
         "base": evaluation.base,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from breedblup.analysis.founders import add_founders, ids_in, level_columns
 from breedblup.analysis.preparation import inbreeding_asked_for
-from breedblup.errors import ConfigurationError, NotPositiveDefinite, RecordError, name_some
+from breedblup.errors import ConfigurationError, NotPositiveDefinite, RecordError, name_some, nearest
 from breedblup.frames import Table
 from breedblup.io.matrices import read_matrix
 from breedblup.pedigree import Pedigree
@@ -26,6 +26,9 @@ from breedblup.relationship import (
 )
 from breedblup.run.config import Configuration
 from breedblup.run.sources import FromPedigree, MatrixInput
+
+SHOWN = 5
+"""Names that a message shows before it counts the rest."""
 
 _log = logging.getLogger("breedblup")
 
@@ -64,8 +67,9 @@ def _related(
 ) -> Pedigree | RelationshipInverse:
     """A pruned pedigree, or the inverse of what is built of a pedigree."""
     columns = level_columns(config.model, name)
+    whole = pl.Series("group", [], dtype=pl.String) if pedigree.groups is None else pedigree.groups.names
     if source.kind != "pedigree":
-        _log.info("building %s relationships of %s", source.kind, name)
+        _log.info("building relationships of %s: %s", name, source.kind)
         if config.options.unknown_animals == "founder":
             pedigree = add_founders(pedigree, config.model, records, name, notes)
     derived = source.kind == "sire_mgs" and not pedigree.of_sires
@@ -80,17 +84,28 @@ def _related(
         pedigree = pedigree.ancestors_of(known)
     if source.kind == "sire_mgs":
         return sire_mgs_inverse(pedigree, inbreeding=bool(config.options.inbreeding))
-    return pedigree if source.kind == "pedigree" else _grouped(config, source, pedigree)
+    return pedigree if source.kind == "pedigree" else _grouped(config, source, pedigree, whole)
 
 
-def _grouped(config: Configuration, source: FromPedigree, pedigree: Pedigree) -> RelationshipInverse:
+def _grouped(
+    config: Configuration, source: FromPedigree, pedigree: Pedigree, all_groups: pl.Series
+) -> RelationshipInverse:
     """Genetic groups or metafounders of a pedigree's unknown parents."""
     if source.gamma is None:
         return group_inverse(pedigree, ratio=source.ratio, inbreeding=inbreeding_asked_for(pedigree, config.options))
     values, names = read_matrix(source.gamma)
     assert pedigree.groups is not None
-    dense, used = values.toarray(), set(pedigree.groups.names)
-    kept = [k for k, name in enumerate(names) if name in used]  # pruning can leave metafounders without descendants
+    dense, used, known = values.toarray(), pedigree.groups.names.to_list(), all_groups.to_list()
+    unknown = [name for name in names if name not in known]
+    lacking = [name for name in used if name not in set(names)]
+    if unknown or lacking:
+        parts = [f"{name!r} is no group{nearest(name, known)}" for name in unknown[:SHOWN]]
+        parts += [f"no rows for {name_some(lacking)}"] if lacking else []
+        raise ConfigurationError(
+            f"{source.gamma.name}: {'; '.join(parts)}; Γ needs id, id, value for each group of {pedigree.name}, and each "
+            "related pair of them"
+        )
+    kept = [k for k, name in enumerate(names) if name in set(used)]  # pruning can leave groups without descendants
     return metafounder_inverse(pedigree, dense[np.ix_(kept, kept)], names=[names[k] for k in kept])
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from breedblup.evaluation import Evaluation, groups_table, random_table
+from breedblup.evaluation import Evaluation, random_table
 from breedblup.pedigree import Pedigree
 from breedblup.run.manifest import fingerprint
 from breedblup.solvers.records import PcgRound
@@ -20,7 +20,7 @@ from breedblup.solvers.records import PcgRound
 def result_tables(evaluation: Evaluation, pedigree: Pedigree | None) -> dict[str, pl.DataFrame]:
     """Every table that is published, by the name of its file."""
     tables = {"ebv": evaluation.genetic, "fixed": evaluation.fixed_effects}
-    groups = groups_table(list(evaluation.effects.values()))
+    groups = evaluation.group_solutions
     if groups.height:
         tables["groups"] = groups
     shown = set(evaluation.genetic["term"].unique().to_list())

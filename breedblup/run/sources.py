@@ -157,6 +157,11 @@ def _check_groups(name: str, sections: Sections, chosen: Mapping[str, Source]) -
                 f'{name}: [relationships] {column} has kind = "{kind}", and [pedigree] has no groups of unknown parents; give '
                 "groups (codes in the parent columns), phantom_parents (a file) or group_rule"
             )
+        if kind == "metafounders" and sections.solve.inbreeding is not True:
+            raise ConfigurationError(
+                f'{name}: [relationships] {column} has kind = "metafounders", where Γ decides about inbreeding; leave inbreeding '
+                "out of [solve]"
+            )
     if sections.pedigree.grouped and not set(kinds.values()) & {"pedigree", "groups", "metafounders"}:
         raise ConfigurationError(
             f"{name}: [pedigree] groups unknown parents, and [relationships] does not use that; leave the groups out"
