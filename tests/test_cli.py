@@ -441,7 +441,7 @@ def test_dominance_beside_additive_effects(several):
     write(several, BUILT.replace('{ kind = "dominance", prune = true }', '"dominance"'))
     expected = python_twin(several, {"animal": pedigree, "D": dominance_inverse(pedigree)})
     assert published_ebv(several, expected.ebv.schema).equals(expected.ebv)
-    assert "building dominance relationships of D" in breedblup("check", path).stderr
+    assert "building relationships of D: dominance" in breedblup("check", path).stderr
 
 
 def test_unknown_animals_of_built_relationships(several):
@@ -783,8 +783,8 @@ def test_compiling_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     listener = cli._Compiling()
     with caplog.at_level(logging.INFO, logger="breedblup"):
         for _ in range(2):
-            listener.on_start(event.Event("numba:compile"))
-            listener.on_end(event.Event("numba:compile"))
+            listener.on_start(event.Event("numba:compile", event.EventStatus.START))
+            listener.on_end(event.Event("numba:compile", event.EventStatus.END))
     assert [record.getMessage() for record in caplog.records] == [
         "compiling, once after installing: each part when it is first used, about a minute in all"
     ]
