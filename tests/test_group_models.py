@@ -206,6 +206,16 @@ def refused(population: Population, variances: Any, message: str, relationship: 
 
 def test_models_that_fixed_groups_do_not_take() -> None:
     population = Population(1, 2)
+    with pytest.raises(
+        bb.ModelError, match="pev is 'exact', but with fixed groups of unknown parents only differences"
+    ):
+        bb.evaluate(
+            bb.Model.from_formula("y0 ~ sex + (1 | animal)"),
+            population.records,
+            bb.VarianceComponents({"animal": 1.0}, residual=1.0),
+            {"animal": population.pedigree},
+            options=bb.EvaluateOptions(pev="exact"),
+        )
     singular = bb.VarianceComponents({"animal": [[1.0, 1.0], [1.0, 1.0]]}, residual=np.eye(2))
     refused(
         population,

@@ -295,9 +295,17 @@ def test_pedigrees_that_cannot_have_these_groups() -> None:
         bb.group_inverse(plain)
     with pytest.raises(bb.ModelError, match="metafounder_inverse: pedigree has no groups"):
         bb.metafounder_inverse(plain, np.eye(1))
+    with pytest.raises(
+        bb.ModelError, match="inbreeding is 'contemporaries'; it can be True, False, or what inbreeding_of"
+    ):
+        bb.group_inverse(mrode_upg(), inbreeding="contemporaries")
+    with pytest.raises(bb.ModelError, match="the ratio of variances is '2'; it has to be a positive number"):
+        bb.group_inverse(mrode_upg(), ratio="2")
     pedigree = mrode_upg()
     with pytest.raises(bb.ModelError, match="the ratio of variances is -1; it has to be a positive number"):
         bb.group_inverse(pedigree, ratio=-1)
+    closest = bb.closest_relatives(bb.metafounder_inverse(pedigree, [[0.6, 0.1], [0.1, 0.4]]), "8")
+    assert not set(closest["animal"]) & {"G1", "G2"}
     with pytest.raises(bb.PedigreeError, match="nothing says to which 'new' belong -> add these animals"):
         pedigree.with_founders(pl.Series(["new"]))
     with pytest.raises(bb.PedigreeError, match="which relationships among sires do not take -> read it without groups"):
@@ -318,9 +326,10 @@ def test_pedigrees_that_cannot_have_these_groups() -> None:
     [
         ([[1.0]], None, r"Γ is 1 x 1, for 2 metafounders \('G1', 'G2'\)"),
         (np.eye(2), ["G1", "G3"], r"Γ is of metafounders 'G1', 'G3', the groups of the pedigree are 'G1', 'G2'"),
+        (None, None, "Γ has to be a square table of numbers, one row and column for each metafounder"),
         ([[1.0, 0.5], [0.4]], None, "Γ has to be a square table of numbers, one row and column for each metafounder"),
         ([[1.0, 0.5], [0.4, 1.0]], None, "Γ has to be symmetric, without missing values"),
-        (np.diag([2.5, 1.0]), None, "Γ has 2.5 on its diagonal; a relationship of a metafounder is at most 2"),
+        (np.diag([2.0, 1.0]), None, "Γ has 2 on its diagonal; a relationship of a metafounder is below 2"),
         (np.ones((2, 2)), None, "Γ is not positive definite, noticed at metafounder 'G2' -> correct it"),
     ],
 )

@@ -103,7 +103,7 @@ def test_pruned_by_hand() -> None:
 
 def test_refused() -> None:
     pedigree = pedigree_of([-1, 0, 1], [-1, -1, -1])
-    message = "pedigree: ancestors of -1 generations are asked for -> give 0 or more, or None for all"
+    message = "pedigree: ancestors of -1 generations are asked for -> give a whole number from 0 on, or None for all"
     with pytest.raises(PedigreeError, match=message):
         pedigree.ancestors_of(["a2"], generations=-1)
     with pytest.raises(PedigreeError, match=message):

@@ -463,3 +463,14 @@ def test_a_dense_matrix_is_refused_by_the_row_that_fails() -> None:
     assert indefinite.value.equation == 1
     with pytest.raises(bb.NotPositiveDefinite, match="the pivot of row 2 is rounding"):
         invert_dense(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0 + 1e-15]]))
+
+
+def test_animals_without_mendelian_variance_are_named() -> None:
+    """After some fifty generations of selfing an animal repeats its parent, and A is singular."""
+    ids = [f"a{i}" for i in range(66)]
+    lines = bb.read_pedigree(pl.DataFrame({"animal": ids, "sire": [None, *ids[:-1]], "dam": [None, *ids[:-1]]}))
+    with pytest.raises(
+        bb.NotPositiveDefinite, match=r"A is singular, 'a\d\d' has no Mendelian sampling variance, its"
+    ):
+        bb.a_inverse(lines)
+    assert np.isfinite(bb.a_inverse(lines.ancestors_of(["a40"])).logdet)

@@ -78,12 +78,11 @@ class TermRows(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """What the rows of a term have in the columns of a term, itself (``own``) or another, that links ``start`` to ``end`` reach.
+    """What the rows of a term have in the columns of a term, itself or another, that links ``start`` to ``end`` reach.
 
     ``number`` is the place of that term among all; ``room`` is how many codes the records of a level have at most.
     """
 
-    own: bool
     number: int
     first: int
     width: int
@@ -205,7 +204,7 @@ def own_columns(term, segment, rows, reach, dropped, bounds, starts, pointer, in
     """
     codes, patterns = rows.codes, rows.pattern
     first, width, link, listed, entries, _, k_pointer, k_indices, _, mask, free, diagonal = term
-    _, number, _, _, start, end, levels, room = segment
+    number, _, _, start, end, levels, room = segment
     store, whole, links, correlated = indices.size > 0, reach.size == 0, listed.shape[0], mask.all()
     for t in prange(bounds.size - 1):
         keys, block = np.empty(room, dtype=np.int32), np.zeros(levels if links > 1 else 1, dtype=np.int32)
@@ -270,7 +269,7 @@ def gathered_columns(term, segment, rows, reach, dropped, bounds, starts, cursor
     """
     codes, patterns = rows.codes, rows.pattern
     first, width, link, listed, entries, reached, _, _, _, _, _, _ = term
-    _, number, other, wide, start, end, levels, room = segment
+    number, other, wide, start, end, levels, room = segment
     store, whole = indices.size > 0, reach.size == 0
     for t in prange(bounds.size - 1):
         keys, block = np.empty(room, dtype=np.int32), np.zeros(levels, dtype=np.int32)

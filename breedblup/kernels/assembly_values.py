@@ -68,7 +68,7 @@ def own_values(term, segment, rows, slots, row, residual, covariance, sums, drop
     """
     codes, patterns = rows.codes, rows.pattern
     first, width, link, listed, entries, _, k_pointer, k_indices, k_values, _, _, diagonal = term
-    _, number, _, _, start, end, levels, _ = segment
+    number, _, _, start, end, levels, _ = segment
     pointer, indices, values = lhs
     last, summed, links, traits = number == starts.shape[0] - 1, sums.size > 0, listed.shape[0], residual.shape[1]
     weights = residual.reshape(residual.shape[0], traits * traits)
@@ -172,15 +172,15 @@ def gathered_values(term, segments, rows, slots, row, residual, dropped, bounds,
     )
     part_links, part_rows = _parts(slots.pointer, slots.coordinate, link, links, width)
     parts = part_links.size - 1
-    room, blocks = segments[:, 7].max(), segments[:, 6].sum()
+    room, blocks = segments[:, 6].max(), segments[:, 5].sum()
     for t in prange(bounds.size - 1):
         keys, block = np.empty(room, dtype=np.int32), np.zeros(blocks, dtype=np.int32)
         sums = np.empty((room, width * segments[:, 3].max()))
         for place in range(bounds[t], bounds[t + 1]):
             level, cursor, begin = reached[place], 0, 0
             for s in range(segments.shape[0]):
-                number, other, wide, start = segments[s, 1], segments[s, 2], segments[s, 3], segments[s, 4]
-                end, levels = segments[s, 5], segments[s, 6]
+                number, other, wide, start = segments[s, 0], segments[s, 1], segments[s, 2], segments[s, 3]
+                end, levels = segments[s, 4], segments[s, 5]
                 for part in range(parts):
                     top, bottom, found, ascending = part_rows[part], part_rows[part + 1], 0, True
                     for a in range(part_links[part], part_links[part + 1]):

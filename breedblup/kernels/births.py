@@ -11,13 +11,17 @@ from breedblup.kernels import kernel
 def guess_birth_years(sire, dam, age, years):  # type: ignore[no-untyped-def]
     """Fill unknown ``years`` (-1): ``age`` before the earliest offspring, else ``age`` after the youngest parent.
 
+    What offspring say is never taken to lie before a parent's recorded year.
     Offspring first, so that a guess serves its own parents; then parents first.
     """
     n = sire.size
     latest = np.full(n, -1, dtype=years.dtype)
     for i in range(n - 1, -1, -1):
-        if years[i] < 0:
+        if years[i] < 0 and latest[i] >= 0:
             years[i] = latest[i]
+            for parent in (sire[i], dam[i]):
+                if parent >= 0 and years[parent] > years[i]:
+                    years[i] = years[parent]
         if years[i] < 0:
             continue
         for parent in (sire[i], dam[i]):

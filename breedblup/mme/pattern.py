@@ -201,7 +201,6 @@ def _segment(incidence: Incidence, layout: EquationLayout, records: int, j: int,
     links, levels = incidence.links[j], len(layout.terms[j].levels)
     most = 1 if own and len(links) == 1 else records * len(links)
     return Segment(
-        own,
         j,
         int(layout.starts[j]),
         layout.width(j),

@@ -51,16 +51,21 @@ class GroupRule:
     smallest: int = 50
 
     def __post_init__(self) -> None:
-        for name, value, least in (("years", self.years, 0), ("smallest", self.smallest, 1)):
-            if value < least:
-                raise ModelError(f"{name} of a rule for groups is {value}; it has to be at least {least}")
+        for name, value in (("path", self.path), ("sex", self.sex)):
+            if not isinstance(value, bool):
+                raise ModelError(f"{name} of a rule for groups is {value!r}; it can be True or False")
+        for name, number, least in (("years", self.years, 0), ("smallest", self.smallest, 1)):
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise ModelError(f"{name} of a rule for groups is {number!r}; it has to be a whole number")
+            if number < least:
+                raise ModelError(f"{name} of a rule for groups is {number}; it has to be at least {least}")
 
 
 def group_unknown_parents(pedigree: Pedigree, rule: GroupRule = GroupRule(), *, breeds: Any = None) -> Pedigree:
     """The same pedigree with groups of unknown parents made by a rule.
 
     Years of birth that are not known are estimated: that of the earliest offspring less the mean age of parents in this
-    pedigree, else that of the youngest parent plus that age; the groups say how many.
+    pedigree, but not before a parent's, else that of the youngest parent plus that age; the groups say how many.
 
     Parameters
     ----------
@@ -120,8 +125,8 @@ def estimated_birth_years(pedigree: Pedigree) -> tuple[NDArray[np.int32], int]:
     recorded = pedigree.birth_years()
     if recorded is None or not (recorded >= 0).any():
         raise PedigreeError(
-            f"{pedigree.name} has no births, which years are taken from -> name the column of births, or group unknown parents "
-            "with years = 0"
+            f"{pedigree.name} has no births, which years are taken from -> name the column of births (a rule for groups can "
+            "do without: years = 0)"
         )
     ages = [
         (recorded - recorded[parent])[(parent >= 0) & (recorded >= 0) & (recorded[parent] >= 0)]

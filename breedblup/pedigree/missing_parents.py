@@ -27,6 +27,8 @@ class ContemporaryInbreeding:
 
     Attributes
     ----------
+    ids
+        Animals of the pedigree, in its order.
     inbreeding
         F, in the order of the pedigree; read-only.
     yearly
@@ -38,6 +40,7 @@ class ContemporaryInbreeding:
         Statement of how it was made.
     """
 
+    ids: pl.Series
     inbreeding: NDArray[np.float64]
     yearly: pl.DataFrame
     rounds: int
@@ -87,7 +90,7 @@ def inbreeding_of_contemporaries(pedigree: Pedigree) -> ContemporaryInbreeding:
         f"unknown parents as inbred as contemporaries (VanRaden 1992): {counted(rounds, 'round')}, "
         f"{counted(estimated, 'year')} of birth estimated"
     )
-    return ContemporaryInbreeding(inbreeding, yearly, rounds, made)
+    return ContemporaryInbreeding(pedigree.ids, inbreeding, yearly, rounds, made)
 
 
 def _yearly_means(sums: NDArray[Any], counts: NDArray[np.int64], levels: NDArray[np.int32]) -> NDArray[np.float64]:

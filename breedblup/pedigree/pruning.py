@@ -85,9 +85,10 @@ def within_generations(pedigree: Pedigree, positions: NDArray[np.int32], generat
         kept[positions] = True
         mark_ancestors(pedigree.sire, pedigree.dam, kept)
         return kept
-    if generations < 0:
+    if isinstance(generations, bool) or not isinstance(generations, int | np.integer) or generations < 0:
         raise PedigreeError(
-            f"{pedigree.name}: ancestors of {generations} generations are asked for -> give 0 or more, or None for all"
+            f"{pedigree.name}: ancestors of {generations} generations are asked for -> give a whole number from 0 on, "
+            "or None for all"
         )
     far = min(generations, len(pedigree)) + 1
     distance = np.full(len(pedigree), far, dtype=np.int32)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError, counted
+from breedblup.errors import counted
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.ancestry import (
     COLUMNS,
@@ -111,10 +111,6 @@ def a22_inverse(source: Related, ids: Ids, *, memory: int | None = None) -> Rela
         If the factor of A¹¹ would not fit.
     """
     named = distinct_positions(source, ids, "a22_inverse")
-    if isinstance(source, RelationshipInverse) and source.groups is not None and source.groups.kind == "fixed":
-        raise ModelError(
-            "a22_inverse: with fixed groups K⁻¹ is singular -> use random groups, metafounders or a pedigree"
-        )
     ancestry = ancestry_of(source, named)
     places = ancestry.places_of(named)
     operator, logdet = _absorbed(ancestry, places, memory)

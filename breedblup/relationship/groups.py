@@ -30,7 +30,7 @@ from breedblup.relationship.inverse import (
     invert_dense,
     refuse_other_pedigrees,
 )
-from breedblup.relationship.numerator import inbreeding_used, relationship_diagonal_of
+from breedblup.relationship.numerator import inbreeding_used, refuse_without_variance, relationship_diagonal_of
 from breedblup.relationship.operator import PedigreeOperator
 
 GROUPS_AT_ONCE = 8
@@ -60,15 +60,16 @@ def group_inverse(
         If the pedigree has no groups, or the ratio is no positive number.
     """
     _refuse_without_groups(pedigree, "group_inverse")
-    if ratio is not None and not (np.isfinite(ratio) and ratio > 0):
+    if ratio is not None and not (isinstance(ratio, int | float) and np.isfinite(ratio) and ratio > 0):
         raise ModelError(
-            f"group_inverse: the ratio of variances is {ratio}; it has to be a positive number, or None (fixed)"
+            f"group_inverse: the ratio of variances is {ratio!r}; it has to be a positive number, or None (fixed)"
         )
     assert pedigree.groups is not None
     g = len(pedigree.groups.names)
     use = inbreeding_used(pedigree, inbreeding)
     variance = np.empty(len(pedigree))
     mendelian_variance(pedigree.sire, pedigree.dam, NO_CLASSES, use.in_variances, variance)
+    refuse_without_variance(pedigree, variance)
     covariance = np.zeros((g, g)) if ratio is None else np.eye(g) / ratio
     precision = np.zeros((g, g)) if ratio is None else ratio * np.eye(g)
     kind = "fixed groups" if ratio is None else f"random groups, additive variance {ratio:g} times that of a group"
@@ -94,7 +95,7 @@ def metafounder_inverse(pedigree: Pedigree, gamma: Any, *, names: Sequence[str] 
     pedigree
         With groups, which are the metafounders.
     gamma
-        Γ, g × g: relationships within and between metafounders; symmetric, positive definite, diagonal at most 2.
+        Γ, g × g: relationships within and between metafounders; symmetric, positive definite, diagonal below 2.
     names
         Metafounders in the order of ``gamma``; needed unless that is the order of ``pedigree.groups.names``.
 
@@ -108,11 +109,7 @@ def metafounder_inverse(pedigree: Pedigree, gamma: Any, *, names: Sequence[str] 
     _refuse_without_groups(pedigree, "metafounder_inverse")
     assert pedigree.groups is not None
     groups = pedigree.groups
-    try:
-        values = np.array(gamma, dtype=np.float64)
-    except ValueError:
-        raise ModelError("Γ has to be a square table of numbers, one row and column for each metafounder") from None
-    ordered = _ordered_gamma(values, groups.names, names)
+    ordered = _ordered_gamma(_as_square(gamma), groups.names, names)
     try:
         precision, logdet = invert_dense(ordered)
     except NotPositiveDefinite as failure:
@@ -126,17 +123,24 @@ def metafounder_inverse(pedigree: Pedigree, gamma: Any, *, names: Sequence[str] 
     half_relationship_of_parents(sire, dam, base, inbreeding, inbreeding, 0)
     variance = np.empty(len(pedigree))
     mendelian_variance(sire, dam, base, inbreeding, variance)
+    refuse_without_variance(pedigree, variance)
     operator = _operator(pedigree, variance, ordered, precision)
     said = (f"metafounders, variance scaling {variance_scaling(ordered):.6g}",)
     return _related(pedigree, operator, "metafounders", (1.0 + inbreeding, inbreeding), said, logdet)
 
 
-def variance_scaling(gamma: NDArray[np.float64]) -> float:
+def variance_scaling(gamma: Any) -> float:
     """1 + mean(diag Γ)/2 - mean(Γ): additive variance of an unrelated base over that of metafounders (Legarra et al. 2015).
 
     σ²_MF = σ²_u / scaling gives the variance to be used with A^Γ when σ²_u was estimated with A.
+
+    Raises
+    ------
+    ModelError
+        If Γ is no square table of numbers.
     """
-    return 1.0 + float(np.mean(np.diag(gamma))) / 2.0 - float(np.mean(gamma))
+    table = _as_square(gamma)
+    return 1.0 + float(np.mean(np.diag(table))) / 2.0 - float(np.mean(table))
 
 
 def group_shares(source: Pedigree, ids: Sequence[str] | pl.Series) -> pl.DataFrame:
@@ -186,6 +190,17 @@ def _operator(
     return GroupOperator(animals, pedigree.groups.shares, covariance, precision)
 
 
+def _as_square(gamma: Any) -> NDArray[np.float64]:
+    """Γ as an array."""
+    try:
+        values = np.array(gamma, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise ModelError("Γ has to be a square table of numbers, one row and column for each metafounder")
+    return values
+
+
 def _ordered_gamma(gamma: NDArray[np.float64], groups: pl.Series, names: Sequence[str] | None) -> NDArray[np.float64]:
     """Γ in the order of the groups."""
     given = groups.to_list() if names is None else [str(name) for name in names]
@@ -198,9 +213,9 @@ def _ordered_gamma(gamma: NDArray[np.float64], groups: pl.Series, names: Sequenc
         raise ModelError(f"Γ is of metafounders {name_some(given)}, the groups of the pedigree are {name_some(groups)}")
     if not np.isfinite(gamma).all() or not np.allclose(gamma, gamma.T, rtol=1e-8, atol=1e-12):
         raise ModelError("Γ has to be symmetric, without missing values")
-    if (np.diag(gamma) > 2.0).any():
+    if (np.diag(gamma) >= 2.0).any():
         raise ModelError(
-            f"Γ has {np.diag(gamma).max():.6g} on its diagonal; a relationship of a metafounder is at most 2"
+            f"Γ has {np.diag(gamma).max():.6g} on its diagonal; a relationship of a metafounder is below 2"
         )
     place = [given.index(name) for name in groups]
     return np.ascontiguousarray(0.5 * (gamma + gamma.T)[np.ix_(place, place)])

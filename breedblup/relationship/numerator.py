@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError
+from breedblup.errors import ModelError, NotPositiveDefinite
 from breedblup.kernels.inbreeding import (
     NO_CLASSES,
     half_relationship_of_parents,
@@ -21,8 +21,6 @@ from breedblup.kernels.inbreeding import (
 from breedblup.pedigree import ContemporaryInbreeding, Pedigree
 from breedblup.relationship.inverse import RelationshipInverse, refuse_other_pedigrees
 from breedblup.relationship.operator import PedigreeOperator
-
-"""Relationships among classes of unknown parents where there are none."""
 
 
 def a_inverse(pedigree: Pedigree, *, inbreeding: bool | ContemporaryInbreeding = True) -> RelationshipInverse:
@@ -44,6 +42,8 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool | ContemporaryInbreeding =
     ------
     ModelError
         If it is a pedigree of sires, or unknown parents are grouped.
+    NotPositiveDefinite
+        If A is singular: an animal has no Mendelian sampling variance, its parents being wholly inbred.
     """
     refuse_other_pedigrees(pedigree, "a_inverse", of_sires=False)
     if pedigree.groups is not None:
@@ -55,6 +55,7 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool | ContemporaryInbreeding =
     use = inbreeding_used(pedigree, inbreeding)
     variance = np.empty(len(pedigree))
     mendelian_variance(sire, dam, NO_CLASSES, use.in_variances, variance)
+    refuse_without_variance(pedigree, variance)
     variance.flags.writeable = False
     return RelationshipInverse(
         pedigree.ids,
@@ -66,6 +67,18 @@ def a_inverse(pedigree: Pedigree, *, inbreeding: bool | ContemporaryInbreeding =
         ((sire, 0.5), (dam, 0.5)),
         use.reported,
     )
+
+
+def refuse_without_variance(pedigree: Pedigree, variance: NDArray[np.float64]) -> None:
+    """`NotPositiveDefinite` at the first animal that has no Mendelian sampling variance."""
+    without = np.flatnonzero(variance <= 0.0)
+    if without.size:
+        animal = int(without[0])
+        raise NotPositiveDefinite(
+            f"{pedigree.name}: A is singular, {pedigree.ids[animal]!r} has no Mendelian sampling variance, its parents being "
+            "wholly inbred -> leave out generations of selfing, or say that it is a twin of its parent (twin_of)",
+            animal,
+        )
 
 
 class InbreedingUsed(NamedTuple):
@@ -85,12 +98,16 @@ def inbreeding_used(pedigree: Pedigree, inbreeding: bool | ContemporaryInbreedin
         If F is that of another pedigree.
     """
     if isinstance(inbreeding, ContemporaryInbreeding):
-        if inbreeding.inbreeding.size != len(pedigree):
+        if not inbreeding.ids.equals(pedigree.ids):
             raise ModelError(
-                f"inbreeding is given for {inbreeding.inbreeding.size:,} animals, {pedigree.name} has {len(pedigree):,} -> take "
-                "inbreeding_of_contemporaries of this pedigree"
+                f"inbreeding is given for other animals than those of {pedigree.name} -> take inbreeding_of_contemporaries of "
+                "this pedigree"
             )
         return InbreedingUsed(inbreeding.inbreeding, inbreeding.inbreeding, inbreeding.made)
+    if not isinstance(inbreeding, bool | np.bool_):
+        raise ModelError(
+            f"inbreeding is {inbreeding!r}; it can be True, False, or what inbreeding_of_contemporaries(pedigree) gives"
+        )
     if inbreeding:
         return InbreedingUsed(pedigree.inbreeding, pedigree.inbreeding, "inbreeding considered")
     return InbreedingUsed(np.zeros(len(pedigree)), pedigree.inbreeding, "inbreeding ignored")

@@ -26,6 +26,7 @@ from breedblup.relationship.ancestry import (
     refuse_beyond,
     source_positions,
 )
+from breedblup.relationship.inverse import RelationshipInverse
 
 PAIR_BYTES = 48
 """Of a row of a table of relationships: two ids and a number, while it is made."""
@@ -171,7 +172,8 @@ def closest_relatives(source: Related, id: str, n: int = 20, *, among: Ids | Non
         raise ModelError(f"closest_relatives: n is {n} -> ask for at least one relative")
     own = source_positions(source, [id], "closest_relatives")
     if among is None:
-        candidates = np.arange(len(source), dtype=np.int32)
+        animals = source.animals if isinstance(source, RelationshipInverse) else len(source)
+        candidates = np.arange(animals, dtype=np.int32)
     else:
         candidates = np.sort(distinct_positions(source, among, "closest_relatives"))
     ancestry = ancestry_of(source, np.concatenate([own, candidates]))
