@@ -175,7 +175,7 @@ def gathered_values(term, segments, rows, slots, row, residual, dropped, bounds,
     room, blocks = segments[:, 6].max(), segments[:, 5].sum()
     for t in prange(bounds.size - 1):
         keys, block = np.empty(room, dtype=np.int32), np.zeros(blocks, dtype=np.int32)
-        sums = np.empty((room, width * segments[:, 3].max()))
+        sums = np.empty((room, width * segments[:, 2].max()))
         for place in range(bounds[t], bounds[t + 1]):
             level, cursor, begin = reached[place], 0, 0
             for s in range(segments.shape[0]):
