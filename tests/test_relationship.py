@@ -469,8 +469,6 @@ def test_animals_without_mendelian_variance_are_named() -> None:
     """After some fifty generations of selfing an animal repeats its parent, and A is singular."""
     ids = [f"a{i}" for i in range(66)]
     lines = bb.read_pedigree(pl.DataFrame({"animal": ids, "sire": [None, *ids[:-1]], "dam": [None, *ids[:-1]]}))
-    with pytest.raises(
-        bb.NotPositiveDefinite, match=r"A is singular, 'a\d\d' has no Mendelian sampling variance, its"
-    ):
+    with pytest.raises(bb.NotPositiveDefinite, match=r"A is singular, 'a\d\d' has no Mendelian sampling variance, its"):
         bb.a_inverse(lines)
     assert np.isfinite(bb.a_inverse(lines.ancestors_of(["a40"])).logdet)
