@@ -17,7 +17,12 @@ from breedblup.adjustment import (
     rebase,
 )
 from breedblup.analysis import EvaluateOptions, Prepared, System, evaluate, evaluate_prepared, prepare, solve_system
-from breedblup.design import Design, basis_values, build_design, coefficients_from, covariance_at
+from breedblup.analysis.bootstrap import Bootstrap, SimulatedResponses
+from breedblup.analysis.estimation import PreparedEstimation, estimate_prepared, estimate_variances, prepare_estimation
+from breedblup.analysis.prediction import Prediction
+from breedblup.analysis.refitting import likelihood_ratio_test
+from breedblup.analysis.reml_fit import RemlFit
+from breedblup.design import Design, basis_values, build_design, coefficients_from, complete_model, covariance_at
 from breedblup.errors import (
     BreedblupError,
     ConfigurationError,
@@ -32,6 +37,16 @@ from breedblup.errors import (
     ResourceError,
 )
 from breedblup.evaluation import Evaluation, RandomEffects
+from breedblup.inference.effect_correlations import CorrelationTable
+from breedblup.inference.functions import Derived, DerivedTable
+from breedblup.inference.likelihood_ratio import FittedLikelihood, InformationCriteria, LikelihoodRatioTest
+from breedblup.inference.linear_model import LinearModelSummary
+from breedblup.inference.means import PredictedMeans
+from breedblup.inference.named_contrasts import ContrastTests
+from breedblup.inference.profile import Profile
+from breedblup.inference.ratio_table import RatioTable
+from breedblup.inference.residuals import Leverages, Residuals
+from breedblup.inference.sampling import Sampled
 from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records
 from breedblup.mme import EquationLayout, MixedModelEquations, assemble_equations, build_incidence, constrain
 from breedblup.model import (
@@ -106,9 +121,26 @@ from breedblup.relationship import (
     sire_mgs_inverse,
     variance_scaling,
 )
+from breedblup.reml.estimates import Estimates
+from breedblup.reml.fit import Maximum, RemlRound
+from breedblup.reml.options import RemlOptions
+from breedblup.reml.point import Point
+from breedblup.reml.problem import RemlProblem
 from breedblup.report.pedigree_plots import plot_pedigree
+from breedblup.report.reml_plots import plot_curve, plot_history, plot_profile, plot_residuals
 from breedblup.solvers.records import PcgOptions, Solution
-from breedblup.variances import VarianceComponents
+from breedblup.variances import (
+    Bound,
+    Diagonal,
+    FixedValue,
+    MatrixBlock,
+    Parameter,
+    ParameterSpace,
+    ReducedRank,
+    Tie,
+    Unstructured,
+    VarianceComponents,
+)
 
 __version__ = "0.1.0"
 
@@ -119,25 +151,41 @@ __all__ = [
     "BaseFounders",
     "BaseIds",
     "Basis",
+    "Bootstrap",
+    "Bound",
     "BreedblupError",
     "ByType",
     "Combination",
     "ConfigurationError",
     "ContemporaryInbreeding",
+    "ContrastTests",
     "Coordinate",
+    "CorrelationTable",
     "Covariate",
+    "Derived",
+    "DerivedTable",
     "Design",
+    "Diagonal",
     "Difference",
     "Effect",
     "EquationLayout",
+    "Estimates",
     "EvaluateOptions",
     "Evaluation",
+    "FittedLikelihood",
     "Fixed",
+    "FixedValue",
     "FounderContributions",
     "Generations",
     "GroupRule",
+    "InformationCriteria",
     "InputError",
     "Levels",
+    "Leverages",
+    "LikelihoodRatioTest",
+    "LinearModelSummary",
+    "MatrixBlock",
+    "Maximum",
     "Members",
     "MixedModelEquations",
     "Model",
@@ -145,6 +193,8 @@ __all__ = [
     "NotConverged",
     "NotPositiveDefinite",
     "NumericalError",
+    "Parameter",
+    "ParameterSpace",
     "ParentGroups",
     "PcgOptions",
     "Pedigree",
@@ -154,19 +204,35 @@ __all__ = [
     "PedigreeReport",
     "PedigreeRules",
     "PhantomParents",
+    "Point",
+    "PredictedMeans",
+    "Prediction",
     "Prepared",
+    "PreparedEstimation",
+    "Profile",
     "PublishError",
     "Random",
     "RandomEffects",
+    "RatioTable",
     "RecordError",
+    "ReducedRank",
     "Reference",
     "RelationshipInverse",
+    "RemlFit",
+    "RemlOptions",
+    "RemlProblem",
+    "RemlRound",
     "Residual",
+    "Residuals",
     "ResourceError",
+    "Sampled",
+    "SimulatedResponses",
     "Solution",
     "SolvePlan",
     "SumOverRange",
     "System",
+    "Tie",
+    "Unstructured",
     "VarianceComponents",
     "a22",
     "a22_inverse",
@@ -181,6 +247,7 @@ __all__ = [
     "coefficients_from",
     "combine",
     "compare_pruning",
+    "complete_model",
     "completeness_by_depth",
     "completeness_index",
     "constrain",
@@ -189,6 +256,8 @@ __all__ = [
     "dominance_inverse",
     "effective_population_sizes",
     "equivalent_generations",
+    "estimate_prepared",
+    "estimate_variances",
     "estimated_birth_years",
     "evaluate",
     "evaluate_prepared",
@@ -208,14 +277,20 @@ __all__ = [
     "inbreeding_coefficients",
     "inbreeding_of_contemporaries",
     "inverse_from",
+    "likelihood_ratio_test",
     "mating_inbreeding",
     "mean_coancestry",
     "mean_relationships",
     "metafounder_inverse",
     "parents_by_year",
     "partial_inbreeding_coefficients",
+    "plot_curve",
+    "plot_history",
     "plot_pedigree",
+    "plot_profile",
+    "plot_residuals",
     "prepare",
+    "prepare_estimation",
     "read_pedigree",
     "read_phantom_parents",
     "read_records",

@@ -1,6 +1,7 @@
-"""The command line: `breedblup check` and `breedblup run`.
+"""The command line: `breedblup check`, `breedblup run` and `breedblup reml`.
 
-Standard output is data (the table of `check`, the folder of `run`), standard error is the log. Exit codes::
+Standard output is data (the table of `check`, the folder of `run`, the summary of `reml`), standard error is the log. Exit
+codes::
 
     0    done, or published
     2    wrong usage of the command
@@ -37,9 +38,13 @@ from breedblup.analysis import Monitor
 from breedblup.errors import BreedblupError, NotConverged, ResourceError
 from breedblup.report.text import describe_prepared
 from breedblup.run.config import read_config
+from breedblup.run.estimation import run_estimation
 from breedblup.run.pipeline import check_evaluation, run_evaluation
 
 REFUSED, NOT_CONVERGED, NO_RESOURCES, OWN_FAULT, STOPPED = 20, 30, 40, 50, 60
+
+ROUNDS_LOGGED = 20
+"""First rounds of REML that are all logged."""
 
 _log = logging.getLogger("breedblup")
 
@@ -108,6 +113,26 @@ def run(
         print(run_evaluation(config, replace=replace, monitor=monitor), flush=True)
 
 
+@app.command(epilog="Example: breedblup reml evaluation.toml --folder results/variances")
+def reml(
+    file: ConfigurationFile,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace results that are in the folder already.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Publish here, not in the folder that the configuration names.")
+    ] = None,
+) -> None:
+    """Estimate the variances by REML or ML, publish them, and print the summary.
+
+    Those of the configuration are where the first round begins; they can be left out. The folder appears as a whole when all
+    is done; variances.toml in it is a section that `breedblup run` reads.
+    """
+    with exit_codes() as console, rounds_shown(console) as monitor:
+        config = read_config(file)
+        if folder is not None:
+            config = dataclasses.replace(config, reml=dataclasses.replace(config.reml, folder=folder.resolve()))
+        print(run_estimation(config, replace=replace, monitor=monitor), flush=True)
+
+
 @contextmanager
 def exit_codes() -> Iterator[Console]:
     """Log to standard error; end with the exit code of what happened, with a traceback only for our own faults."""
@@ -138,7 +163,7 @@ def exit_codes() -> Iterator[Console]:
 
 @contextmanager
 def rounds_shown(console: Console) -> Iterator[Monitor]:
-    """Rounds of an iteration: a line that is rewritten on a terminal, a line at every power of two in a log."""
+    """Rounds of an iteration: a line that is rewritten on a terminal; in a log at every power of two, the first of REML all."""
     status = console.status("") if console.is_terminal else None
 
     def show(stage: str, facts: Mapping[str, Any]) -> None:
@@ -146,12 +171,12 @@ def rounds_shown(console: Console) -> Iterator[Monitor]:
             if status is not None:
                 status.stop()
             return
-        number, error = facts["round"], facts["error"]
-        line = f"round {number}" if error is None else f"round {number}, error about {error:.1e} genetic SD"
+        number = facts["round"]
+        line = f"round {number}{_progress(facts)}"
         if status is not None:
             status.update(line)
             status.start()
-        elif number & (number - 1) == 0:
+        elif number & (number - 1) == 0 or (number <= ROUNDS_LOGGED and "minus2_log_l" in facts):
             _log.info("%s", line)
 
     try:
@@ -159,6 +184,13 @@ def rounds_shown(console: Console) -> Iterator[Monitor]:
     finally:
         if status is not None:
             status.stop()
+
+
+def _progress(facts: Mapping[str, Any]) -> str:
+    """How far a round has come: of PCG, or of REML."""
+    if "minus2_log_l" in facts:
+        return f", -2 log L {facts['minus2_log_l']:.6f}, a further round promises {facts['gain']:.1e}"
+    return "" if facts["error"] is None else f", error about {facts['error']:.1e} genetic SD"
 
 
 class _Compiling(event.Listener):

@@ -63,7 +63,7 @@ class NotPositiveDefinite(NumericalError):
 
 
 class NotConverged(NumericalError):
-    """An iteration ended before its criterion was met; ``solution`` is its last state."""
+    """An iteration ended before its criterion was met; ``solution`` is its last state (a `Maximum` of an estimation)."""
 
     def __init__(self, message: str, solution: object) -> None:
         super().__init__(message)

@@ -88,6 +88,8 @@ class Table:
     def numbers(self, column: str) -> NDArray[np.float64]:
         """A column as float64, missing values NaN; refuses text that is no number, and infinities, naming the rows."""
         series = self.column(column)
+        if isinstance(series.dtype, pl.Enum):
+            series = series.cast(pl.String)
         if series.dtype == pl.String:
             text = series.str.strip_chars()
             text = text.set(text.is_in(MISSING_VALUES), None)
@@ -113,7 +115,9 @@ class Table:
 
 
 def as_table(data: Any, name: str) -> Table:
-    """Any data frame as a `Table`; a `Table` is returned as it is. Categories become their text, and so classes.
+    """Any data frame as a `Table`; a `Table` is returned as it is.
+
+    Categories become their text, and so classes. An order that the user gave them (polars Enum, pandas Categorical) is kept.
 
     Raises
     ------
@@ -135,6 +139,7 @@ def as_table(data: Any, name: str) -> Table:
         frame = frame.collect()
     backend = frame.implementation.value
     categories = [column for column, kind in kinds.items() if kind in (nw.Categorical, nw.Enum)]
+    orders = {column: _given_order(frame[column]) for column in categories}
     frame = frame.with_columns(nw.col(*categories).cast(nw.String)) if categories else frame
     try:
         converted = frame.to_polars()
@@ -142,7 +147,19 @@ def as_table(data: Any, name: str) -> Table:
         raise InputError(f"{name}: a {backend} frame needs pyarrow here: pip install pyarrow ({missing})") from None
     except (TypeError, ValueError) as wrong:  # such as a column of text and numbers
         raise InputError(f"{name}: the {backend} frame cannot be read: {str(wrong).splitlines()[0]}") from None
+    converted = converted.with_columns(pl.col(column).cast(pl.Enum(order)) for column, order in orders.items() if order)
     return Table(converted, name, None, backend)
+
+
+def _given_order(series: nw.Series[Any]) -> list[str]:
+    """The categories of a column in the user's order; none where there is no such order, or a category is empty."""
+    categories: list[Any] = []
+    if series.implementation.is_pandas():
+        categories = series.to_native().cat.categories.tolist()
+    elif isinstance(series.dtype, nw.Enum):
+        categories = list(series.dtype.categories)
+    plain = all(isinstance(category, str | int) and category != "" for category in categories)
+    return [str(category) for category in categories] if plain else []
 
 
 def give_back(frame: pl.DataFrame, backend: str) -> Any:

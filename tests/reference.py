@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -608,3 +608,226 @@ def dense_equations(
     lhs[dropped], lhs[:, dropped], rhs[dropped] = 0.0, 0.0, 0.0
     lhs[dropped, dropped] = 1.0
     return lhs, rhs
+
+
+# --- likelihood of variances ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DenseLikelihood:
+    """-2 log L without its constant, V = Σ θᵢ Vᵢ: log|V| + log|X'V⁻¹X| + y'Py (Harville 1977), the second of REML only.
+
+    ``x`` are the columns of X that are kept, ``parts`` the Vᵢ in the order of the parameters.
+    """
+
+    y: Array
+    x: Array
+    parts: Sequence[Array]
+    restricted: bool = True
+
+    def variance(self, theta: Sequence[float]) -> Array:
+        """V."""
+        return sum((value * part for value, part in zip(theta, self.parts, strict=True)), np.zeros_like(self.parts[0]))
+
+    def projection(self, theta: Sequence[float]) -> tuple[Array, Array]:
+        """V⁻¹ and P."""
+        inverse = np.linalg.inv(self.variance(theta))
+        if not self.x.shape[1]:
+            return inverse, inverse
+        vx = inverse @ self.x
+        return inverse, inverse - vx @ np.linalg.solve(self.x.T @ vx, vx.T)
+
+    def minus2_log_l(self, theta: Sequence[float]) -> float:
+        """The function that is minimised; infinite where V is no covariance matrix."""
+        v = self.variance(theta)
+        try:
+            np.linalg.cholesky(v)
+        except np.linalg.LinAlgError:
+            return np.inf
+        inverse, p = self.projection(theta)
+        value = np.linalg.slogdet(v)[1] + self.y @ p @ self.y
+        if self.restricted and self.x.shape[1]:
+            value += np.linalg.slogdet(self.x.T @ inverse @ self.x)[1]
+        return float(value)
+
+    def gradient(self, theta: Sequence[float]) -> Array:
+        """tr(PVᵢ) - y'PVᵢPy; of ML tr(V⁻¹Vᵢ) stands for the trace."""
+        inverse, p = self.projection(theta)
+        py = p @ self.y
+        of_trace = p if self.restricted else inverse
+        return np.array([np.sum(of_trace * part) - py @ part @ py for part in self.parts])
+
+    def differences(self, theta: Sequence[float], steps: Sequence[float]) -> Array:
+        """The gradient by central differences of the fourth order."""
+        return central_differences(self.minus2_log_l, theta, steps)
+
+    def information(self, theta: Sequence[float], kind: str) -> Array:
+        """½ y'PVᵢPVⱼPy (average), ½ tr(PVᵢPVⱼ) (expected), or twice the first less the second (observed)."""
+        inverse, p = self.projection(theta)
+        of_trace = p if self.restricted else inverse
+        work = [part @ p @ self.y for part in self.parts]
+        average = 0.5 * np.array([[a @ p @ b for b in work] for a in work])
+        products = [of_trace @ part for part in self.parts]
+        expected = 0.5 * np.array([[np.sum(a * b.T) for b in products] for a in products])
+        return {"average": average, "expected": expected, "observed": 2.0 * average - expected}[kind]
+
+
+def central_differences(function: Callable[[Array], float], at: Sequence[float], steps: Sequence[float]) -> Array:
+    """(8 (f₊₁ - f₋₁) - (f₊₂ - f₋₂)) / 12 h along each axis."""
+    point = np.array(at, dtype=np.float64)
+    slopes = []
+    for i, step in enumerate(steps):
+        f = {}
+        for k in (-2, -1, 1, 2):
+            moved = point.copy()
+            moved[i] += k * step
+            f[k] = function(moved)
+        slopes.append((8.0 * (f[1] - f[-1]) - (f[2] - f[-2])) / (12.0 * step))
+    return np.array(slopes)
+
+
+def dense_likelihood(
+    design: Any, layout: Any, dropped: Sequence[int], parameters: Sequence[Any], restricted: bool = True
+) -> DenseLikelihood:
+    """The likelihood of a design, a record and trait at a time.
+
+    ``layout`` numbers the equations, ``dropped`` are those of fixed effects and of fixed groups that are set to zero,
+    ``parameters`` have ``key``, ``level`` (residual class or None), ``row`` and ``column``. Fixed groups are columns ZQ of X.
+    """
+    observed = [(i, t) for i, y in enumerate(design.y) for t in range(y.size) if not np.isnan(y[t])]
+    loads = [_dense_loads(term, observed) for term in layout.terms]
+    columns, numbers = [], []
+    for k, term in enumerate(layout.terms):
+        c, start = len(term.coordinates), int(layout.starts[k])
+        groups = getattr(term.relationship, "groups", None)
+        if term.kind == "fixed":
+            columns += [loads[k][j][:, level] for level in range(len(term.levels)) for j in range(c)]
+            numbers += list(range(start, int(layout.starts[k + 1])))
+        elif groups is not None and groups.kind == "fixed":
+            n, shares = term.relationship.animals, groups.operator.owed_to_groups(np.eye(len(groups.names)))
+            columns += [loads[k][j][:, :n] @ shares[:, g] for g in range(len(groups.names)) for j in range(c)]
+            numbers += [start + (n + g) * c + j for g in range(len(groups.names)) for j in range(c)]
+    kept = [column for number, column in zip(numbers, columns, strict=True) if number not in set(dropped)]
+    x = np.column_stack(kept) if kept else np.zeros((len(observed), 0))
+    parts = [_dense_part(design, layout, loads, observed, parameter) for parameter in parameters]
+    return DenseLikelihood(np.array([design.y[i, t] for i, t in observed]), x, parts, restricted)
+
+
+def _dense_loads(term: Any, observed: Sequence[tuple[int, int]]) -> list[Array]:
+    """The columns of W of each coordinate of a term, records and traits x levels."""
+    loads = [np.zeros((len(observed), len(term.levels))) for _ in term.coordinates]
+    for row, (i, t) in enumerate(observed):
+        for link in term.links:
+            for entry in link.entries if link.codes[i] >= 0 else ():
+                if entry.trait == t:
+                    value = 1.0 if entry.column < 0 else term.values[i, entry.column]
+                    loads[entry.coordinate][row, link.codes[i]] += entry.scale * value
+    return loads
+
+
+def _dense_part(
+    design: Any, layout: Any, loads: Sequence[list[Array]], observed: Sequence[tuple[int, int]], parameter: Any
+) -> Array:
+    """dV/dθ: Z_k K Z_l' and its transpose for a random term, weighted pairs of traits of each record for the residual."""
+    for k, term in enumerate(layout.terms):
+        if term.kind == "random" and term.name == parameter.key:
+            size = len(term.levels)
+            kinship = np.eye(size) if term.relationship is None else term.relationship.multiply(np.eye(size))
+            part = loads[k][parameter.row] @ kinship @ loads[k][parameter.column].T
+            return np.asarray(part if parameter.row == parameter.column else part + part.T, dtype=np.float64)
+    part = np.zeros((len(observed), len(observed)))
+    for a, (i, t) in enumerate(observed):
+        if parameter.level is not None and design.residual_levels[int(design.residual_codes[i])] != parameter.level:
+            continue
+        for b, (j, s) in enumerate(observed):
+            if i == j and {t, s} == {parameter.row, parameter.column} and (t == s) == (parameter.row == parameter.column):
+                weight = 1.0 if design.weights is None else design.weights[i, t] * design.weights[i, s]
+                part[a, b] = 1.0 / np.sqrt(weight)
+    return part
+
+
+# --- sums over records ------------------------------------------------------------------------------------------------
+
+
+def dense_rows(design: Any, layout: Any) -> Array:
+    """Rows of W, n x traits x equations of a layout without roots of covariance matrices; 0 where the trait is missing."""
+    w = np.zeros((*design.y.shape, layout.size))
+    for k, term in enumerate(layout.terms):
+        for link in term.links:
+            for i in np.flatnonzero(link.codes >= 0):
+                for entry in link.entries:
+                    e = layout.starts[k] + link.codes[i] * layout.width(k) + entry.coordinate
+                    w[i, entry.trait, e] += entry.scale * (1.0 if entry.column < 0 else term.values[i, entry.column])
+    w[np.isnan(design.y)] = 0.0
+    return w
+
+
+def dense_roots(layout: Any) -> Array:
+    """I of fixed terms and I x root of random ones on the diagonal: from equations of v to those of u."""
+    blocks = []
+    for k, term in enumerate(layout.terms):
+        root = np.eye(layout.width(k)) if layout.loadings[k] is None else layout.loadings[k]
+        blocks.append(np.kron(np.eye(len(term.levels)), root))
+    found = np.zeros((sum(len(b) for b in blocks), sum(b.shape[1] for b in blocks)))
+    i = j = 0
+    for b in blocks:
+        found[i : i + b.shape[0], j : j + b.shape[1]] = b
+        i, j = i + b.shape[0], j + b.shape[1]
+    return found
+
+
+@dataclass(frozen=True)
+class DenseMixedModel:
+    """Records of one random factor without relationships as V, values of all traits one after the other within records."""
+
+    rows: tuple[dict[str, Any], ...]
+    values: tuple[tuple[int, str], ...]
+    traits: tuple[str, ...]
+    factor: str
+    weights: str | None
+
+    @classmethod
+    def of(cls, traits: Sequence[str], records: Any, factor: str, weights: str | None) -> DenseMixedModel:
+        """Values that are there, by record and trait."""
+        rows = tuple(records.rows(named=True))
+        values = tuple((i, t) for i, row in enumerate(rows) for t in traits if row[t] is not None)
+        return cls(rows, values, tuple(traits), factor, weights)
+
+    def columns(self, effects: Sequence[tuple[str, str, str]]) -> Array:
+        """X of some effects, each the name of its term (``a``, ``a:b``, ``a:x``), its level and trait."""
+        return np.array([[self._entry(*effect, i, t) for effect in effects] for i, t in self.values])
+
+    def _entry(self, term: str, level: str, trait: str, i: int, t: str) -> float:
+        if t != trait:
+            return 0.0
+        cells = [self.rows[i][name] for name in term.split(":")] if term != "(Intercept)" else []
+        labels = [cell for cell in cells if isinstance(cell, str)]
+        same = ":".join(labels) == level
+        return float(np.prod([cell for cell in cells if not isinstance(cell, str)])) if same else 0.0
+
+    def covariance(self, group: Array, residual: Array) -> Array:
+        """V from the covariances of traits between records of a level and within a record."""
+        v = np.zeros((len(self.values),) * 2)
+        for p, (i, t) in enumerate(self.values):
+            for q, (j, s) in enumerate(self.values):
+                at = self.traits.index(t), self.traits.index(s)
+                if self.rows[i][self.factor] == self.rows[j][self.factor]:
+                    v[p, q] += group[at]
+                if i == j:
+                    v[p, q] += residual[at] / (1.0 if self.weights is None else self.rows[i][self.weights])
+        return v
+
+    def generalised_least_squares(self, x: Array, variances: Any) -> tuple[Array, Array]:
+        """Solutions for X of full rank and their covariance matrix, (X'V⁻¹X)⁻¹."""
+        weighted = np.linalg.solve(self.covariance(variances.matrix(self.factor), variances.residual_matrix()), x)
+        y = np.array([self.rows[i][t] for i, t in self.values])
+        covariance = np.linalg.inv(x.T @ weighted)
+        return covariance @ (weighted.T @ y), covariance
+
+    def slopes(self, x: Array, space: Any, theta: Array, step: float = 1e-4) -> Array:
+        """Derivatives of the variances of solutions by each parameter, by central differences: parameters × solutions."""
+        found = []
+        for direction in np.eye(space.size) * step:
+            ends = [self.generalised_least_squares(x, space.unpack(theta + s * direction))[1] for s in (1.0, -1.0)]
+            found.append((ends[0] - ends[1]).diagonal() / (2.0 * step))
+        return np.array(found)

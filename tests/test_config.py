@@ -26,6 +26,7 @@ from breedblup.pedigree import MISSING_PARENTS, PedigreeColumns, PedigreeRules
 from breedblup.run.config import read_config
 from breedblup.run.schema import (
     BaseSection,
+    BoundSection,
     CombinationSection,
     CurveSection,
     PedigreeRulesSection,
@@ -33,10 +34,13 @@ from breedblup.run.schema import (
     Range,
     RecordsSection,
     RelationshipSection,
+    RemlSection,
     ResultsSection,
     Sections,
     SolveSection,
     Span,
+    StructureSection,
+    TieSection,
     parse_sections,
 )
 from breedblup.run.sources import FromPedigree, MatrixInput
@@ -348,11 +352,12 @@ VALUES = st.one_of(
 PLACES = [
     (), ("pedigree",), ("pedigree", "rules"), ("records",), ("model",), ("variances",), ("relationships",),
     ("relationships", "animal"), ("solve",), ("results",), ("base",), ("combinations", 0), ("curves", 0),
-    ("curves", 0, "sum"), ("curves", 0, "difference"),
+    ("curves", 0, "sum"), ("curves", 0, "difference"), ("reml",), ("reml", "structures"), ("reml", "structures", "animal"),
+    ("reml", "bounds"), ("reml", "bounds", "animal"), ("reml", "ties"), ("reml", "ties", "animal"),
 ]  # fmt: skip
 SECTIONS = (
     Sections, PedigreeSection, PedigreeRulesSection, RecordsSection, RelationshipSection, SolveSection, ResultsSection,
-    BaseSection, CombinationSection, CurveSection, Range, Span,
+    BaseSection, CombinationSection, CurveSection, Range, Span, RemlSection, StructureSection, BoundSection, TieSection,
 )  # fmt: skip
 KEYS = sorted({key for section in SECTIONS for key in section.model_fields} | {"animal", "x", "a b"})
 

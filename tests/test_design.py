@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from numpy.polynomial import Polynomial
@@ -125,7 +126,42 @@ def test_missing_effects_are_refused_or_dropped_and_counted() -> None:
         ("y ~ 1", "y\n1\nabc\n", "records.csv line 3: column 'y' holds 'abc' where a number belongs"),
         ("z ~ 1", "y\n1\n", r"records.csv has no column 'z' \(its columns: 'y'\)"),
         ("y ~ herb", "y,herd\n1,a\n", "records.csv has no column 'herb'; did you mean 'herd'"),
-        ("y ~ x:z", "y,x,z\n1,1.5,2.5\n", r"x:z multiplies the covariates 'x' and 'z' -> put their product"),
+        (
+            "y ~ log(x)",
+            "y,x\n1,1.5\n2,0\n,\n4,-1\n",
+            r"lines 3, 5: log\(x\) has no finite value \(the first: x = 0\) -> correct the records, make the values missing",
+        ),
+        ("y ~ I(x/z)", "y,x,z\n1,1,2\n2,3,0\n", r"line 3: I\(x/z\) has no finite value \(the first: x = 3, z = 0\)"),
+        ("sqrt(y) ~ 1", "y\n1\n-2\n", r"line 3: sqrt\(y\) has no finite value \(the first: y = -2\)"),
+        ("y ~ log(x)", "y,x\n1,a\n", "line 2: column 'x' holds 'a' where a number belongs"),
+        ("y ~ log(x)", "y,z\n1,2\n", "records.csv has no column 'x'"),
+        (
+            "y ~ log(x)",
+            "y,x,log(x)\n1,2,3\n",
+            r"records.csv has a column called 'log\(x\)', which in a model means what is computed from 'x', and its "
+            "values are others -> rename the column",
+        ),
+        ("y ~ log(x)", "y,x\n1,2\n2,\n", r"line 3: 'log\(x\)' is missing where 'y' is known -> fill it in"),
+        (
+            "y ~ (s | g)",
+            "y,s,g\n1,a,p\n2,a,q\n",
+            "left of a bar, 's' has the class 'a' only in the records -> leave it",
+        ),
+        (
+            "y ~ (factor(s) | g)",
+            "y,s,g\n1,,p\n2,,q\n",
+            "left of a bar, 's' has no class in the records -> leave it out",
+        ),
+        (
+            "y ~ (s | g)",
+            "y,s,g\n" + "".join(f"{n},c{n},p\n" for n in range(60)),
+            r"left of a bar, 's' has 60 classes, each an effect .* -> write \(1 \| g:s\), or name the classes, as in factor",
+        ),
+        (
+            "y ~ (factor(s, levels=(a, b)) | g)",
+            "y,s,g\n1,a,p\n2,c,q\n",
+            "line 3: s is 'c', and left of a bar the model has the classes 'a', 'b' -> correct the records, or the levels",
+        ),
         (
             "y ~ poly(x, 2)",
             "y,x\n1,1.5\n2,2.5\n",
@@ -326,3 +362,187 @@ def test_classes_of_the_residual_are_counted_and_need_a_variance() -> None:
         bb.evaluate(model, records, bb.VarianceComponents({}, residual={"late": 2.0}))
     given = bb.VarianceComponents({}, residual={"late": 2.0, "early": 1.0, "erly": 3.0})
     assert "no record has the residual class 'erly'" in bb.evaluate(model, records, given).notes
+
+
+def crossed(seed: int = 1, size: int = 60) -> pl.DataFrame:
+    """Records of two factors, one of which also has an order, and two covariates."""
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        {
+            "y": np.exp(rng.normal(size=size)),
+            "s": rng.choice(list("abc"), size),
+            "b": rng.choice(["u", "v"], size),
+            "g": rng.choice(["g1", "g2", "g3"], size),
+            "x": rng.normal(size=size),
+            "z": rng.uniform(1, 3, size),
+        }
+    ).with_columns(e=pl.col("s").cast(pl.Enum(["c", "unused", "a", "b"])))
+
+
+def columns_of(text: str, frame: pl.DataFrame) -> np.ndarray:
+    """Columns of 1 for each class of a factor, or of each combination joined by ':', in the order given."""
+    labels = text.split()
+    columns = []
+    for label in labels:
+        column = np.ones(len(frame))
+        for part in label.split(":"):
+            name, _, level = part.partition("=")
+            column = column * ((frame[name] == level).to_numpy() if level else frame[name].to_numpy())
+        columns.append(column)
+    return np.column_stack(columns)
+
+
+@pytest.mark.parametrize(
+    ("left", "columns", "labels"),
+    [
+        ("0 + s", "s=a s=b s=c", ["s a", "s b", "s c"]),
+        ("s", "s=b s=c", ["intercept", "s b", "s c"]),
+        ("e", "e=a e=b", ["intercept", "e a", "e b"]),
+        ("0 + s + b", "s=a s=b s=c b=v", ["s a", "s b", "s c", "b v"]),
+        ("s*b", "s=b s=c b=v s=b:b=v s=c:b=v", ["intercept", "s b", "s c", "b v", "s b:b v", "s c:b v"]),
+        ("0 + s:b", "s=a:b=u s=a:b=v s=b:b=u s=b:b=v s=c:b=u s=c:b=v", None),
+        ("0 + b:x", "b=u:x b=v:x", ["b u:x", "b v:x"]),
+        ("x*b", "x b=v b=v:x", ["intercept", "x", "b v", "b v:x"]),
+        ("0 + x:z", "x:z", ["I(x * z)"]),
+        ("0 + b:x:z", "b=u:x:z b=v:x:z", ["b u:I(x * z)", "b v:I(x * z)"]),
+        ("0 + factor(s, levels=(c, a, b)):covariate(x)", "s=c:x s=a:x s=b:x", ["s c:x", "s a:x", "s b:x"]),
+    ],
+)
+def test_factors_and_products_left_of_a_bar(left: str, columns: str, labels: list[str] | None) -> None:
+    """The columns are those of R's model.matrix; the model with its classes says them, and gives the same design."""
+    records = crossed()
+    model = bb.Model.from_formula(f"y ~ ({left} | g)")
+    built = design(f"y ~ ({left} | g)", records)
+    term = built.random[0]
+    assert term.values is not None
+    np.testing.assert_array_equal(term.values, columns_of(columns, records))
+    if labels is not None:
+        assert [one.effect for one in term.coordinates] == labels
+    complete = bb.design.complete_model(model, records)
+    assert built.model == complete == bb.design.complete_model(complete, records)
+    assert complete.keys == model.keys
+    assert bb.Model.from_formula(complete.formula) == complete
+    assert tuple(complete.coordinates("g")) == term.coordinates
+
+
+def test_classes_left_of_a_bar_are_named_in_the_notes() -> None:
+    records = crossed()
+    assert "g: effects s of the classes a, b, c, as differences from s a" in design("y ~ (s | g)", records).notes
+    assert "g: effects s of the classes a, b, c" in design("y ~ (0 + s | g)", records).notes
+    built = design("y ~ (s || g)", records)
+    assert "g: effects s of the classes a, b, c, uncorrelated with each other" in built.notes
+    assert [one.effect for one in built.random[0].coordinates] == ["intercept", "s a", "s b", "s c"]
+
+
+def test_classes_left_of_a_bar_are_those_of_measured_records_of_text_columns() -> None:
+    records = file("y,s,n,k,g\n1,b,1,x1,p\n2,a,2,2,q\n,c,3,3,q\n3,a,4,4,p\n")
+    assert bb.design.complete_model(bb.Model.from_formula("y ~ (s | g)"), records).formula == (
+        "y ~ 1 + (1 + factor(s, levels=(a, b)) | g)"
+    )
+    whole = bb.Model.from_formula("y ~ (n | g)")
+    assert bb.design.complete_model(whole, records) is whole
+    assert bb.design.complete_model(bb.Model.from_formula("y ~ (factor(n) | g)"), records).formula == (
+        "y ~ 1 + (1 + factor(n, levels=(`1`, `2`, `4`)) | g)"
+    )
+    few = file("y,k,g\n" + "".join(f"{n},{'x' if n == 3 else n},p\n" for n in range(20)))
+    with pytest.raises(bb.RecordError, match="line 5: column 'k' holds 'x' where a number belongs"):
+        design("y ~ (k | g)", few)
+
+
+def test_classes_and_slopes_in_a_random_term_of_several_traits() -> None:
+    records = crossed().with_columns(w=pl.col("y") * 2)
+    term = design(["y ~ (s | g)", "w ~ (s + x | g)"], records).random[0]
+    assert [str(one) for one in term.coordinates] == [
+        *("intercept y", "intercept w", "s b y", "s b w", "s c y", "s c w"),
+        "x w",
+    ]
+    assert [entry.column for entry in term.links[0].entries] == [-1, -1, 0, 0, 1, 1, 2]
+
+
+def test_functions_of_columns() -> None:
+    records = crossed().with_columns(x=pl.when(pl.col("x") > 1.5).then(None).otherwise(pl.col("x")))
+    model = bb.Model.from_formula("log(y) ~ I((z - 2)^2/-x) + x:z + (log10(z) | g)", weights="sqrt(z)")
+    built = bb.build_design(model, records, {}, missing_effects="drop")
+    used = records.drop_nulls()
+    y, x, z = (used[name].to_numpy() for name in "yxz")
+    np.testing.assert_array_equal(built.y[:, 0], np.log(y))
+    np.testing.assert_array_equal(built.weights[:, 0], np.sqrt(z))
+    np.testing.assert_allclose(built.fixed[1].values[:, 0], (z - 2) ** 2 / -x, rtol=1e-14)
+    np.testing.assert_array_equal(built.fixed[2].values[:, 0], x * z)
+    np.testing.assert_array_equal(built.random[0].values[:, 0], np.log10(z))
+    assert [term.name for term in built.fixed] == ["(Intercept)", "I((z - 2)^2/-x)", "x:z"]
+    assert [one.effect for one in built.random[0].coordinates] == ["intercept", "log10(z)"]
+    assert built.counts.without_effect == len(records) - len(used)
+    assert built.table.frame.columns == [
+        *records.columns,
+        "log(y)",
+        "I((z - 2)^2/-x)",
+        "log10(z)",
+        "sqrt(z)",
+        "I(x * z)",
+    ]
+    again = bb.build_design(model, built.table, {}, missing_effects="drop")
+    np.testing.assert_array_equal(again.y, built.y)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("I(z + x)", 2.0 + 0.5),
+        ("I(z - x - 1)", 0.5),
+        ("I(z * x)", 1.0),
+        ("I(z/x/2)", 2.0),
+        ("I(z^-x)", 2.0**-0.5),
+        ("I(-z^2)", -4.0),
+        ("log(z)", np.log(2)),
+        ("log2(z)", 1.0),
+        ("log10(z)", np.log10(2)),
+        ("log1p(z)", np.log(3)),
+        ("exp(z)", np.exp(2)),
+        ("sqrt(z)", np.sqrt(2)),
+        ("abs(x - z)", 1.5),
+    ],
+)
+def test_value_of_each_function(text: str, value: float) -> None:
+    built = design(f"y ~ {text}", pl.DataFrame({"y": [1.0], "x": [0.5], "z": [2.0]}))
+    np.testing.assert_allclose(built.fixed[1].values, [[value]], rtol=1e-15)
+
+
+def test_a_declared_factor_beside_a_bare_name() -> None:
+    records = pl.DataFrame({"y": [1.0, 2, 3], "h": [1, 2, 1], "x": [0.5, 1.5, 2.5], "s": ["p", "q", "q"]})
+    slopes = design("y ~ factor(h):x", records).fixed[1]
+    assert slopes.levels.to_list() == ["1", "2"]
+    assert slopes.values.ravel().tolist() == [0.5, 1.5, 2.5]
+    assert design("y ~ factor(h):s", records).fixed[1].levels.to_list() == ["1:p", "1:q", "2:q"]
+
+
+def test_levels_keep_the_order_that_the_user_gave_them() -> None:
+    kind = pl.Enum(["late", "unused", "early", "mid"])
+    records = pl.DataFrame(
+        {"y": [1.0, 2, 3, 4], "s": pl.Series(["early", "mid", "late", "mid"], dtype=kind), "h": ["q", "p", "q", "q"]}
+    )
+    built = design("y ~ s + s:h", records)
+    assert built.fixed[1].levels.to_list() == ["late", "early", "mid"]
+    assert built.fixed[1].links[0].codes.tolist() == [1, 2, 0, 2]
+    assert built.fixed[2].levels.to_list() == ["late:q", "early:q", "mid:p", "mid:q"]
+    evaluation = bb.evaluate(bb.Model.from_formula("y ~ s"), records, bb.VarianceComponents({}, residual=1.0))
+    assert "fixed effects set to zero, reference levels: s 'late'" in evaluation.notes
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_levels_of_a_pandas_categorical_keep_its_order(ordered: bool) -> None:
+    values = pd.Categorical(["b", "a", None, "b"], categories=["c", "b", "a"], ordered=ordered)
+    years = pd.Categorical([3, 1, 3, 2], categories=[3, 2, 1], ordered=ordered)
+    records = pd.DataFrame({"y": [1.0, 2, 3, 4], "s": values, "t": years, "g": list("pqpq")})
+    built = design("y ~ s + t + (s | g)", records, missing_effects="drop")
+    assert built.fixed[1].levels.to_list() == ["b", "a"]
+    assert built.fixed[2].levels.to_list() == ["3", "2", "1"]
+    assert built.model.formula == "y ~ s + t + (1 + factor(s, levels=(b, a)) | g)"
+    assert design("y ~ covariate(t)", records).fixed[1].values.ravel().tolist() == [3, 1, 3, 2]
+
+
+def test_categories_without_an_order_of_the_user_are_sorted() -> None:
+    plain = pl.DataFrame({"y": [1.0, 2, 3], "s": pl.Series(["b", "a", "b"], dtype=pl.Categorical)})
+    assert design("y ~ s", plain).fixed[1].levels.to_list() == ["a", "b"]
+    with_empty = plain.with_columns(s=pl.Series(["b", "a", "a"], dtype=pl.Enum(["b", "a", ""])))
+    assert design("y ~ s", with_empty).fixed[1].levels.to_list() == ["a", "b"]

@@ -22,13 +22,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import typer
-from conftest import HERE, REFS
+from conftest import HERE, REFS, shared_case
 from typer.testing import CliRunner
 
 from breedblup import cli
+from breedblup.analysis.estimation import estimate_variances
 from breedblup.errors import ModelError
+from breedblup.io.tables import read_pedigree
 from breedblup.model import Model
 from breedblup.pedigree import PedigreeRules
 from breedblup.pedigree.reading import RECOGNISED
@@ -41,6 +44,9 @@ from breedblup.solvers.records import PcgRound
 ROOT = HERE.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = ROOT / "docs" / "command-line.md"
+
+FROM_ELSEWHERE = {"field-trial.md": ("seed_sorghum_E3", "sorghum.csv")}
+"""Data of other packages that a page reads: the case, and the name that the page gives it."""
 
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -114,6 +120,9 @@ def beside(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_runs_and_prints_what_is_shown(page: Path, beside: Path) -> None:
+    if page.name in FROM_ELSEWHERE:
+        case, name = FROM_ELSEWHERE[page.name]
+        shutil.copy(shared_case(case) / "data.csv", beside / name)
     namespace: dict[str, Any] = {"__name__": "__docs__"}
     printed = io.StringIO()
     for block in blocks_of(page):
@@ -251,6 +260,29 @@ def test_every_column_and_key_of_the_results_is_documented(published: Path) -> N
     told = COMMANDS.read_text(encoding="utf-8").partition("### run.json")[2]
     for key in record:
         assert f"`{key}`" in told, f"run.json: {key}"
+
+
+def test_every_column_of_a_fit_is_documented() -> None:
+    text = (ROOT / "docs" / "data-model.md").read_text(encoding="utf-8")
+    section = text.partition("## Estimated variances")[2].partition("\n## ")[0]
+    records = pl.read_csv(REFS / "twin_mt_missing" / "data.csv")
+    pedigree = read_pedigree(REFS / "twin_mt_missing" / "pedigree.csv")
+    fit = estimate_variances(Model.from_formula("(t1, t2) ~ cg + (1 | animal)"), records, {"animal": pedigree})
+    means, curves = fit.means("cg"), pl.read_csv(REFS / "twin_rr" / "data.csv")
+    slopes = estimate_variances(Model.from_formula("y ~ days + (1 + days | animal)"), curves)
+    tables = {
+        "components": fit.components, "history": fit.history_table, "criteria": fit.criteria.frame, "fixed": fit.fixed,
+        "wald": fit.wald, "heritability": fit.heritability.frame, "intraclass": fit.intraclass_correlation.frame,
+        "correlations": fit.correlations.frame, "derive": fit.derive(["animal[1,1]"]).frame, "means": means.means.drop("cg"),
+        "differences": means.differences, "averages": means.averages, "residuals": fit.residuals.table,
+        "quantiles": fit.residuals.quantiles, "bootstrap": fit.bootstrap(2).table(),
+        "profile": slopes.profile("residual", points=0).frame, "along": slopes.covariances_along([100.0]).frame,
+        "contrasts": fit.contrasts({"g2": {("cg", "g2", "t1"): 1.0}}).table,
+    }  # fmt: skip
+    for table, frame in tables.items():
+        for column in frame.columns:
+            if column not in fit.estimates.space.names and not column.startswith("seconds "):
+                assert f"`{column}`" in section, f"{table}: {column}"
 
 
 def test_defaults_of_the_rules_are_documented() -> None:

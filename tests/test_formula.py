@@ -17,9 +17,12 @@ from breedblup.formula import (
     Membership,
     ParsedFormula,
     RandomTerm,
+    expression_of,
     has_constant,
     parse_formula,
+    product_name,
     quote_name,
+    sources_of,
 )
 
 
@@ -70,6 +73,27 @@ FIXED = {
     "besætning + 牛群 + herd.year_2": (term("besætning"), term("牛群"), term("herd.year_2")),
     "leg + vm + knots": (term("leg"), term("vm"), term("knots")),
     "a\n + b\t": (A, B),
+    "(a + b)^2": (A, B, AB),
+    "(a + b + c)^2": (A, B, C, AB, AC, BC),
+    "(a + b + c)**3": (A, B, C, AB, AC, BC, ABC),
+    "(a + b)^1": (A, B),
+    "(a + b)^2:c": (AC, BC, ABC),
+    "(a + b + c)^2 - a:b": (A, B, C, AC, BC),
+    "a*b - b:a": (A, B),
+    "a + b - a": (B,),
+    "a*b*c - (a + b)*c": (AB, ABC),
+    "factor(x, levels=(b, `c d`, 1))": (term(Call("factor", "x", levels=("b", "c d", "1"))),),
+    "log(x)": (term(Call("covariate", "log(x)")),),
+    "I(x)": (term(Call("covariate", "x")),),
+    "I(log( x ))": (term(Call("covariate", "log(x)")),),
+    "covariate(log(x))": (term(Call("covariate", "log(x)")),),
+    "I(x**2)": (term(Call("covariate", "I(x^2)")),),
+    "herd:sqrt(x)": (term("herd", Call("covariate", "sqrt(x)")),),
+    "poly(log(`my x`), 2)": (term(Call("poly", "log(`my x`)", 2)),),
+    "leg(log10(x), 2, range=(0, 3))": (term(Call("leg", "log10(x)", 2, (0.0, 3.0))),),
+    "`log(x)`": (term("log(x)"),),
+    "factor(`log(x)`)": (term(Call("factor", "log(x)")),),
+    "log + I + sqrt": (term("log"), term("I"), term("sqrt")),
 }
 
 
@@ -87,7 +111,14 @@ def test_intercept(right: str, intercept: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "names"), [("milk", ("milk",)), ("(wwt, pwt)", ("wwt", "pwt")), ("(`fat %`)", ("fat %",))]
+    ("left", "names"),
+    [
+        ("milk", ("milk",)),
+        ("(wwt, pwt)", ("wwt", "pwt")),
+        ("(`fat %`)", ("fat %",)),
+        ("log( y+1 )", ("log(y + 1)",)),
+        ("(I(a/b), c)", ("I(a/b)", "c")),
+    ],
 )
 def test_responses(left: str, names: tuple[str, ...]) -> None:
     assert parse_formula(f"{left} ~ 1").responses == names
@@ -131,6 +162,14 @@ RANDOM = {
     "(1 | mm(sire, mgs, weights=(1, -0.5)))": [random(Membership(("sire", "mgs"), (1.0, -0.5)))],
     "(1 | mm(a, b, weights=(u, v)))": [random(Membership(("a", "b"), ("u", "v")))],
     "(1 | `my animal`)": [random(Group(("my animal",)))],
+    "(1 | factor(a)/C(b))": [random(Group(("a",))), random(Group(("a", "b")))],
+    "(factor(x) | f)": [random(F, effects=(term(Call("factor", "x")),))],
+    "(0 + factor(x, levels=(a, b)) || f)": [
+        random(F, intercept=False, effects=(term(Call("factor", "x", levels=("a", "b"))),), correlated=False)
+    ],
+    "(x*z | f)": [random(F, effects=(term("x"), term("z"), term("x", "z")))],
+    "((x + z)^2 - x | f)": [random(F, effects=(term("z"), term("x", "z")))],
+    "(log(x) | f)": [random(F, effects=(term(Call("covariate", "log(x)")),))],
 }
 
 
@@ -146,15 +185,34 @@ ERRORS = [
     ("milk", 5, "expected '~' between the response and the terms, as in milk ~ herd + (1 | animal), found the end"),
     ("(a, 1) ~ b", 5, "expected the column of a response, found '1'"),
     ("(a b) ~ b", 4, "expected ')' to close the '(' of column 1, found 'b'"),
-    ("log(milk) ~ a", 1, "the response is a column, not a function; make the column in the records"),
+    ("log() ~ a", 5, "expected a column or a number, found ')'"),
+    ("cbind(a, b) ~ c", 1, "cbind() is not known here; write several responses as (y1, y2) ~ ..."),
+    ("lug(milk) ~ a", 1, "unknown function 'lug'; did you mean 'log'?; known here are log(), log2(), log10()"),
     ("milk ~", 7, "nothing on the right of '~'; write the terms, for example 1 + (1 | animal)"),
     ("milk ~ 0", 6, "nothing on the right of '~' is left to fit; write the terms beside the 0"),
     ("milk ~ a +", 11, "expected a term, found the end of the formula"),
     ("milk ~ a + + b", 12, "expected a term, found '+'"),
     ("milk ~ a b", 10, "expected '+' or the end of the formula, found 'b'; terms are joined by '+'"),
     ("milk ~ a ~ b", 10, "expected '+' or the end of the formula, found '~'"),
-    ("milk ~ a - b", 12, "only '- 1' can be subtracted, it removes the intercept; leave other terms out"),
-    ("milk ~ a - 0", 12, "only '- 1' can be subtracted"),
+    ("milk ~ a - b", 12, "there is no term b before it that could be taken away"),
+    ("milk ~ a - 0", 12, "of numbers only 1 can be subtracted, it removes the intercept"),
+    ("milk ~ a - (1 | f)", 12, "a random term stands by itself, joined to the others by '+'"),
+    ("milk ~ (a + b)^x", 16, "the power of a sum is a whole number from 1 to 9, found 'x'"),
+    ("milk ~ (a + b)^0", 16, "the power of a sum is a whole number from 1 to 9, found '0'"),
+    ("milk ~ I(x + )", 14, "expected a column or a number, found ')'"),
+    ("milk ~ I(3)", 8, "I() holds no column; write the name of one"),
+    ("milk ~ I(x + 1e999)", 14, "'1e999' is too large for a number"),
+    ("milk ~ I(x + cos(x))", 14, "unknown function 'cos'; known here are log(), log2()"),
+    ("milk ~ scale(x)", 8, "scale() is not known here; it depends on the records in use; write its numbers, as in"),
+    ("milk ~ as.factor(x)", 8, "as.factor() is not known here; write factor(x)"),
+    ("milk ~ a %in% b", 10, "'%in%' has no meaning here; write a:b for the classes of a within those of b"),
+    ("milk ~ a % b", 10, "'%' has no meaning here; a name that contains it goes between backticks"),
+    ("milk ~ 1 | f", 10, "a random term stands between parentheses, as in (1 | animal)"),
+    ("milk ~ poly(x, 2, raw=TRUE)", 17, "poly() has a column and a degree; for powers as they are write I(x^2)"),
+    ("milk ~ factor(x, levels=(a))", 18, "a factor has two levels or more, each once, found a"),
+    ("milk ~ factor(x, levels=(a, a))", 18, "a factor has two levels or more, each once, found a, a"),
+    ("milk ~ factor(x, levels=a)", 25, "expected '(' before the levels, as in levels=(A, B, C), found 'a'"),
+    ("milk ~ factor(x, levels=(a, +))", 29, "expected a level (between backticks where it is no name), found '+'"),
     ("milk ~ a + 2", 12, "a number among the terms can only be 1 (intercept) or 0 (no intercept)"),
     ("milk ~ 1:a", 8, "a number cannot be part of an interaction; write names"),
     ("milk ~ (1 + a) + b", 9, "the intercept is set outside parentheses (a random term: (1 | animal))"),
@@ -164,7 +222,7 @@ ERRORS = [
     (
         "milk ~ lag(x, 2)",
         8,
-        "unknown function 'lag'; did you mean 'leg'?; known here are leg(), bspline(), poly(), factor(), C()",
+        "unknown function 'lag'; did you mean 'log'?; known here are leg(), bspline(), poly(), factor(), C(), covariate(), log()",
     ),
     ("milk ~ a + ide(x)", 12, "ide() belongs right of the bar of a random term, as in (1 | ide(...))"),
     ("milk ~ vm(x, D)", 8, "vm() belongs right of the bar of a random term, as in (1 | vm(...))"),
@@ -201,7 +259,8 @@ ERRORS = [
     ("milk ~ (a b | f)", 11, "expected '+' or '|', found 'b'"),
     ("milk ~ (1 | f", 14, "expected ')' to close the '(' of column 8, found the end of the formula"),
     ("milk ~ (1 | 2)", 13, "expected a factor, found '2'"),
-    ("milk ~ (1 | a*b)", 14, "expected ')' to close the '(' of column 8, found '*'"),
+    ("milk ~ (1 | a*b)", 14, "'*' has no meaning right of the bar; write (1 | a) + (1 | b) + (1 | a:b), or a/b"),
+    ("milk ~ (1 | log(a))", 13, "log() cannot stand right of the bar; write a factor or ide(factor)"),
     ("milk ~ (1 | a/b + c)", 17, "'/' and '+' cannot be mixed right of the bar; write two random terms"),
     ("milk ~ (1 | ide(a):b)", 19, "ide() is a whole group and cannot be joined by ':'"),
     ("milk ~ (1 | a:ide(b))", 15, "ide() cannot be part of an interaction of groups; write a factor"),
@@ -217,8 +276,13 @@ ERRORS = [
     ("milk ~ `herd year", 8, "the backtick is not closed; write another one after the name"),
     ("milk ~ a + ``", 12, "there is no name between the backticks"),
     ("milk ~ 1st_calving", 8, "a name that begins with a digit goes between backticks: `1st_calving`"),
-    ("milk ~ x^2", 9, "'^' has no meaning here; a name that contains it goes between backticks"),
-    ("milk ~ .", 8, "'.' has no meaning here"),
+    (
+        "milk ~ x^2",
+        8,
+        "'^' crosses terms between parentheses, as in (a + b)^2; the power of a column is I(x^2)",
+    ),
+    ("milk ~ .", 8, "'.' does not stand for all other columns here; write their names"),
+    ("milk ~ .x", 8, "'.' has no meaning here; a name that contains it goes between backticks"),
 ]
 
 
@@ -253,12 +317,27 @@ names = st.text(st.sampled_from("ab1_. `:é牛|"), min_size=1, max_size=4)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 limits = st.tuples(numbers, numbers).filter(lambda pair: pair[0] < pair[1])
 knots = st.lists(numbers, max_size=3, unique=True).map(lambda some: tuple(sorted(some)))
+arithmetic = st.recursive(
+    names.map(quote_name) | st.sampled_from(["2", "0.5"]),
+    lambda inner: st.one_of(
+        st.builds("({}){}({})".format, inner, st.sampled_from("+-*/^"), inner),
+        st.builds("{}{}{}".format, names.map(quote_name), st.sampled_from("+-*/^"), inner),
+        st.builds("-{}".format, inner),
+        st.builds("{}({})".format, st.sampled_from(["log", "sqrt", "I"]), inner),
+    ),
+    max_leaves=6,
+)
+columns = names | st.builds("{}({} + {})".format, st.sampled_from(["log", "I"]), names.map(quote_name), arithmetic).map(
+    lambda text: parse_formula(f"{text} ~ 1").responses[0]
+)
+some_levels = st.just(()) | st.lists(names, min_size=2, max_size=3, unique=True).map(tuple)
 parts = st.one_of(
-    st.builds(Column, names),
-    st.builds(Call, st.sampled_from(["factor", "covariate"]), names),
-    st.builds(Call, st.just("poly"), names, st.integers(1, 9)),
-    st.builds(Call, st.just("leg"), names, st.integers(1, 9), st.none() | limits),
-    st.builds(Call, st.just("bspline"), names, st.integers(1, 9), st.none() | limits, knots),
+    st.builds(Column, columns),
+    st.builds(lambda name, levels: Call("factor", name, levels=levels), columns, some_levels),
+    st.builds(Call, st.just("covariate"), columns),
+    st.builds(Call, st.just("poly"), columns, st.integers(1, 9)),
+    st.builds(Call, st.just("leg"), columns, st.integers(1, 9), st.none() | limits),
+    st.builds(Call, st.just("bspline"), columns, st.integers(1, 9), st.none() | limits, knots),
 )
 interactions = st.builds(Interaction, st.lists(parts, min_size=1, max_size=3, unique=True).map(tuple))
 fixed_parts = st.lists(interactions, max_size=4, unique_by=lambda one: frozenset(one.parts)).map(tuple)
@@ -266,7 +345,7 @@ groups = st.builds(Group, st.lists(names, min_size=1, max_size=3, unique=True).m
 related = st.builds(Group, names.map(lambda name: (name,)), st.just(False), names)
 members = st.builds(
     Membership, st.lists(names, min_size=1, max_size=3).map(tuple), st.lists(names | numbers, max_size=3).map(tuple)
-).filter(lambda one: len(one.weights) < 2 or len(set(map(str, one.weights))) > 1)  # equal weights are printed once
+)
 random_terms = st.builds(
     RandomTerm,
     st.lists(groups | related | members, min_size=1, max_size=2).map(tuple),
@@ -278,7 +357,7 @@ random_terms = st.builds(
 
 @given(
     st.builds(
-        ParsedFormula, st.lists(names, min_size=1, max_size=2).map(tuple), fixed_parts, st.just(()), st.booleans()
+        ParsedFormula, st.lists(columns, min_size=1, max_size=2).map(tuple), fixed_parts, st.just(()), st.booleans()
     ),
     st.none() | random_terms,
 )
@@ -289,7 +368,7 @@ def test_what_is_printed_parses_back(parsed: ParsedFormula, term: RandomTerm | N
         assert parse_formula(str(whole)) == whole
 
 
-@given(st.text(st.sampled_from("ab1~+-*/:()|,=. `legidvm"), max_size=30))
+@given(st.text(st.sampled_from("ab1~+-*/:()|,=. `legidvm^Io"), max_size=30))
 def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
     try:
         parsed = parse_formula(text)
@@ -305,3 +384,43 @@ def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
 def test_a_spline_without_its_degree() -> None:
     with pytest.raises(ModelError, match=r"bspline\(\) needs its degree before 'knots=', as in bspline\(x, 3\)"):
         parse_formula("y ~ bspline(x, knots=60)")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("I(x * z / 10)", "I(x * z/10)"),
+        ("I((x - 250) / 40)", "I((x - 250)/40)"),
+        ("I(a - (b - c))", "I(a - (b - c))"),
+        ("I((a - b) - c)", "I(a - b - c)"),
+        ("I(a / (b / c))", "I(a/(b/c))"),
+        ("I(a^(b^c))", "I(a^b^c)"),
+        ("I((a^b)^c)", "I((a^b)^c)"),
+        ("I(-x^2)", "I(-x^2)"),
+        ("I((-x)^2)", "I((-x)^2)"),
+        ("I(x^-1)", "I(x^-1)"),
+        ("I(-(a * b))", "I(-(a * b))"),
+        ("I(exp(a) * I(b + 1))", "I(exp(a) * (b + 1))"),
+        ("log(I(x + 1))", "log(x + 1)"),
+        ("log2((a + `b c`))", "log2(a + `b c`)"),
+        ("abs(log1p(x))", "abs(log1p(x))"),
+    ],
+)
+def test_functions_of_columns_are_named_as_r_prints_them(written: str, name: str) -> None:
+    assert parse_formula(f"{written} ~ 1").responses == (name,)
+    assert parse_formula(f"{name} ~ 1").responses == (name,)
+    assert expression_of(name) is not None
+
+
+@pytest.mark.parametrize("name", ["x", "log", "log(x", "log( x )", "I(x)", "log(x) + 1", "log(1)1)", "cos(x)", "I(§)"])
+def test_other_names_are_those_of_columns(name: str) -> None:
+    assert expression_of(name) is None
+    assert sources_of([name]) == (name,)
+
+
+def test_columns_that_functions_need() -> None:
+    assert sources_of(["log(x)", "I(x/z)", "y", "I(`a b`^z)"]) == ("x", "z", "y", "a b")
+
+
+def test_products_of_columns() -> None:
+    assert product_name(["x", "I(a + b)", "log(z)"]) == "I(x * (a + b) * log(z))"

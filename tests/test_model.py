@@ -19,6 +19,7 @@ from breedblup.model import (
     LINEAR,
     Basis,
     ByType,
+    Classes,
     Coordinate,
     Covariate,
     Effect,
@@ -55,6 +56,15 @@ FIXED: dict[str, tuple[Fixed | Covariate | ByType, ...]] = {
         Covariate("dim", Basis("bspline", 3, 4.0, 310.0, (50.0, 100.0))),
     ),
     "herd:leg(dim, 4)": (Covariate("dim", LEG4, ("herd",)),),
+    "factor(herd):age": (INTERCEPT, ByType(("herd", "age"), factors=("herd",))),
+    "(herd + year)^2": (INTERCEPT, ByType(("herd",)), ByType(("year",)), ByType(("herd", "year"))),
+    "herd*year - herd": (INTERCEPT, ByType(("year",)), ByType(("herd", "year"))),
+    "log(age)": (INTERCEPT, Covariate("log(age)")),
+    "herd:I(age^2)": (INTERCEPT, Covariate("I(age^2)", within=("herd",))),
+    "leg(log(dim), 4)": (Covariate("log(dim)", LEG4),),
+    "covariate(age):covariate(dim)": (INTERCEPT, Covariate("I(age * dim)")),
+    "herd:covariate(age):log(dim)": (INTERCEPT, Covariate("I(age * log(dim))", within=("herd",))),
+    "`log(age)`": (INTERCEPT, ByType(("log(age)",))),
 }
 
 
@@ -65,6 +75,7 @@ def test_fixed_part_of_a_formula(right: str) -> None:
 
 ANIMAL, DAM = Levels(("animal",)), Levels(("dam",))
 LEG2 = Basis("legendre", 2)
+SEX = Classes("sex")
 RANDOM: dict[str, tuple[Random, ...]] = {
     "(1 | animal)": (Random.of("animal"),),
     "(1 || animal)": (Random.of("animal"),),
@@ -92,6 +103,28 @@ RANDOM: dict[str, tuple[Random, ...]] = {
     "(1 + t | animal + dam)": (Random((Effect(ANIMAL), Effect(ANIMAL, "t"), Effect(DAM), Effect(DAM, "t"))),),
     "(leg(t, 2) | animal + dam)": (Random((Effect(ANIMAL, "t", LEG2), Effect(DAM, "t", LEG2))),),
     "(1 | animal + mm(p1, p2))": (Random((Effect(ANIMAL), Effect(Members(("p1", "p2"))))),),
+    "(factor(sex) | animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, classes=(SEX,)))),),
+    "(0 + factor(sex) || animal)": (Random((Effect(ANIMAL, classes=(SEX,)),), correlated=False),),
+    "(0 + C(sex, levels=(F, M)) | animal)": (Random((Effect(ANIMAL, classes=(Classes("sex", ("F", "M")),)),)),),
+    "(0 + sex:t | animal)": (
+        Random((Effect(ANIMAL, classes=(Classes("sex", by_type=True), Classes("t", by_type=True))),)),
+    ),
+    "(0 + factor(sex):t | animal)": (Random((Effect(ANIMAL, classes=(SEX, Classes("t", by_type=True))),)),),
+    "(0 + sex:covariate(t) | animal)": (Random((Effect(ANIMAL, "t", classes=(SEX,)),)),),
+    "(sex:leg(t, 2) | animal)": (Random((Effect(ANIMAL, "t", LEG2, classes=(SEX,)),)),),
+    "(log(t) + I(t^2) | animal)": (Random((Effect(ANIMAL), Effect(ANIMAL, "log(t)"), Effect(ANIMAL, "I(t^2)"))),),
+    "(leg(log(t), 2) | animal)": (Random((Effect(ANIMAL, "log(t)", LEG2),)),),
+    "(0 + covariate(t):log(x) | animal)": (Random((Effect(ANIMAL, "I(t * log(x))"),)),),
+    "(0 + sex + covariate(t):sex | animal + dam)": (
+        Random(
+            (
+                Effect(ANIMAL, "sex"),
+                Effect(ANIMAL, "t", classes=(SEX,)),
+                Effect(DAM, "sex"),
+                Effect(DAM, "t", classes=(SEX,)),
+            )
+        ),
+    ),
 }
 
 
@@ -117,6 +150,11 @@ def test_random_part_of_a_formula(right: str) -> None:
         ("(1 | mm(a, b, weights=(1, w)) + c) + (1 | vm(a, D))", ("mm(a, b, weights=(1, w)) + c", "vm(a, D)")),
         ("(1 | `my animal`)", ("my animal",)),
         ("(1 | a:b) + (1 | `a:b`)", ("1 | a:b", "1 | `a:b`")),
+        ("(1 | a) + (0 + sex | a)", ("1 | a", "0 + sex | a")),
+        ("(1 | a) + (0 + factor(sex, levels=(F, M)) | a)", ("1 | a", "0 + sex | a")),
+        ("(1 | a) + (0 + x:sex | a)", ("1 | a", "0 + sex:x | a")),
+        ("(1 | a) + (0 + factor(sex):covariate(x) | a)", ("1 | a", "0 + sex:x | a")),
+        ("(1 | a) + (log(x) | a)", ("1 | a", "1 + log(x) | a")),
     ],
 )
 def test_keys_are_the_text_right_of_the_bar_or_between_the_parentheses(right: str, keys: tuple[str, ...]) -> None:
@@ -141,6 +179,37 @@ def test_keys_are_the_text_right_of_the_bar_or_between_the_parentheses(right: st
         ("y ~ (1 | animal + mm(p1, p2))", "animal + mm(p1, p2)", ["direct y", "associative y"]),
         (["y ~ (1 | animal + dam)", "z ~ (1 | animal)"], "animal + dam", ["direct y", "direct z", "maternal y"]),
         (["y ~ (1 | animal)", "z ~ (1 | animal + dam)"], "animal + dam", ["direct y", "direct z", "maternal z"]),
+        ("y ~ (factor(a, levels=(p, q, r)) | g)", "g", ["intercept y", "a q y", "a r y"]),
+        ("y ~ (0 + factor(a, levels=(p, q, r)) | g)", "g", ["a p y", "a q y", "a r y"]),
+        ("y ~ (factor(a, levels=(p, q)) || g)", "g", ["intercept y", "a p y", "a q y"]),
+        (
+            "y ~ (0 + factor(a, levels=(p, q)) + factor(b, levels=(u, v)) | g)",
+            "g",
+            ["a p y", "a q y", "b v y"],
+        ),
+        (
+            "y ~ (factor(a, levels=(p, q)) * factor(b, levels=(u, v, w)) | g)",
+            "g",
+            ["intercept y", "a q y", "b v y", "b w y", "a q:b v y", "a q:b w y"],
+        ),
+        (
+            "y ~ (0 + factor(a, levels=(p, q)):factor(b, levels=(u, v)) | g)",
+            "g",
+            ["a p:b u y", "a p:b v y", "a q:b u y", "a q:b v y"],
+        ),
+        ("y ~ (covariate(t) * factor(a, levels=(p, q)) | g)", "g", ["intercept y", "t y", "a q y", "a q:t y"]),
+        ("y ~ (0 + factor(a, levels=(p, q)):covariate(t) | g)", "g", ["a p:t y", "a q:t y"]),
+        ("y ~ (factor(a, levels=(p, q)):leg(t, 1) | g)", "g", ["a p:0 y", "a p:1 y", "a q:0 y", "a q:1 y"]),
+        (
+            "y ~ (leg(t, 1) + factor(a, levels=(p, q)) | g + h)",
+            "g + h",
+            ["direct 0 y", "direct 1 y", "direct a q y", "maternal 0 y", "maternal 1 y", "maternal a q y"],
+        ),
+        (
+            "(y, z) ~ (0 + factor(a, levels=(p, q)) | g)",
+            "g",
+            ["a p y", "a p z", "a q y", "a q z"],
+        ),
     ],
 )
 def test_rows_of_a_covariance_matrix(formula: Any, key: str, rows: list[str]) -> None:
@@ -313,6 +382,48 @@ def test_keys_columns_and_relationships(
     assert term.relationship_name == relationship
 
 
+def test_columns_of_functions_are_those_that_they_are_made_of() -> None:
+    model = Model.from_formula("log(y) ~ a:I(x/z) + (log(x):sex | g)", weights="I(1/v)")
+    assert model.columns == ("y", "a", "x", "z", "g", "sex", "v")
+    assert model.computed_columns == ("log(y)", "a", "I(x/z)", "g", "sex", "log(x)", "I(1/v)")
+
+
+def test_coordinates_of_classes_that_are_not_known() -> None:
+    model = Model.from_formula("y ~ (0 + sex:covariate(t) | g)")
+    message = (
+        "the random term 'g' has an effect for each class of 'sex:t', which the records know -> name them, as in "
+        "factor(x, levels=(A, B)), or take complete_model(model, records)"
+    )
+    with pytest.raises(ModelError, match=f"^{re.escape(message)}$"):
+        model.coordinates("g")
+
+
+def test_repr_of_classes_left_of_a_bar() -> None:
+    known = "factor(a, levels=(p, q, r))"
+    lines = repr(Model.from_formula(f"y ~ ({known}*t | g) + (a:leg(t, 1) | h) + (0 + a:x || k)")).splitlines()
+    assert lines == [
+        "Model",
+        "  trait     y",
+        "  fixed     (Intercept)",
+        "  random    g            K of 'g' where given, else identity",
+        "                         a: classes q, r",
+        "                         a:t: classes that the records have, or regression, by type",
+        "            h            K of 'h' where given, else identity",
+        "                         a:leg(t, 1): classes that the records have",
+        "                         leg(t, 1): normalised Legendre polynomials of degree 0 to 1 on the range of the data",
+        "            k            K of 'k' where given, else identity",
+        "                         a:x: classes that the records have, or regression, by type",
+        "  residual  R",
+        "  equation  y = intercept + g + g:a + g:t + g:a:t + h:a:leg(t, 1) + k:a:x + residual",
+    ]
+    lines = repr(Model.from_formula(f"y ~ ({known} + {known}:covariate(t) | g)")).splitlines()
+    assert lines[4:7] == [
+        "                         a: classes q, r",
+        "                         a:t: classes p, q, r",
+        "                         covariance matrix 6 x 6: intercept y, a q y, a r y, a p:t y, a q:t y, a r:t y",
+    ]
+
+
 def test_columns_of_a_model_come_once() -> None:
     model = Model.from_formula("milk ~ herd*year + covariate(dim) + (1 | animal) + (1 | ide(animal))", weights="w")
     assert model.columns == ("milk", "herd", "year", "dim", "animal", "w")
@@ -412,9 +523,28 @@ def test_models_are_frozen_and_can_be_sent_to_another_process() -> None:
         (lambda: Effect(ANIMAL, basis=LEG2), "the basis 'legendre' of an Effect needs a column"),
         (
             lambda: Effect(ANIMAL, "t", Basis("polynomial", 2)),
-            "poly(t, 2) depends on the records in use and cannot be a random regression; write leg() or bspline()",
+            "poly(t, 2) depends on the records in use and cannot be a random regression; write leg(), bspline(), or its powers "
+            "as columns, x + I(x^2)",
         ),
         (lambda: Effect(ANIMAL, ""), "the column of an Effect hold an empty name"),
+        (lambda: Effect(ANIMAL, classes=("sex",)), "a class term must be Classes, found 'sex'"),
+        (lambda: Effect(ANIMAL, "t", classes=(Classes("t"),)), "the columns of an Effect hold 't' more than once"),
+        (lambda: Classes(""), "the factor of Classes hold an empty name"),
+        (lambda: Classes("sex", ("F", "F")), "the levels of Classes hold 'F' more than once"),
+        (lambda: Classes("sex", ("F",)), "'sex' has one class only, 'F'; a factor has two or more"),
+        (lambda: Classes("sex", by_type=1), "by_type of Classes is true or false, found 1"),
+        (
+            lambda: Classes("sex", ("F", "M"), True),
+            "'sex' has levels and so is a factor, whatever the type of its column",
+        ),
+        (
+            lambda: ByType(("a",), factors=("a",)),
+            "the factors of ByType are some of its columns, not all; found 'a' of 'a'",
+        ),
+        (
+            lambda: ByType(("a", "b"), factors=("c",)),
+            "the factors of ByType are some of its columns, not all; found 'c'",
+        ),
         (lambda: Effect(ANIMAL, traits=("",)), "the traits of an Effect hold an empty name"),
         (lambda: Random(()), "a random term has no effects; give at least one Effect"),
         (lambda: Random((ANIMAL,)), "a random term must be Effect, found Levels("),
@@ -595,13 +725,24 @@ def test_names_are_unique_in_each_trait() -> None:
             "the random term 'f' of 'a' has '||' and 'f' of 'b' '|'; write the same bar in each formula",
         ),
         (
-            "y ~ (1 + factor(sex) | f)",
-            "(1 + factor(sex) | f): factor(sex) cannot stand left of the bar; make a column of 0 and 1 for each class",
+            "y ~ (leg(t, 2):covariate(x) | f)",
+            "leg(t, 2):covariate(x): of several covariates only the columns themselves are multiplied, not functions",
+        ),
+        ("y ~ (0 + sex:factor(sex) | f)", "the columns of an Effect hold 'sex' more than once"),
+        (
+            ["a ~ (factor(sex) | f)", "b ~ (0 + factor(sex) | f)"],
+            "the random term 'f' has the effects '1' and 'sex', but for 'b' only the second; write the same left of the bar",
         ),
         (
-            "y ~ (1 + a:b | f)",
-            "(1 + a:b | f): a:b cannot stand left of the bar; make the product a column of the records, or nest the",
+            "y ~ (0 + factor(sex, levels=(F, M)) + `sex F` | f)",
+            "two effects of the random term 'f' are called 'sex F y'; leave one out",
         ),
+        (
+            "y ~ factor(sex, levels=(F, M))",
+            "factor(sex, levels=(F, M)): levels= stands left of a bar; a fixed factor has the levels of its column",
+        ),
+        ("log(y) ~ y", "the trait 'log(y)' stands also among the terms or weights; leave it out there"),
+        ("y ~ I(x/y)", "the trait 'y' stands also among the terms or weights; leave it out there"),
         ("y ~ (poly(t, 2) | f)", "poly(t, 2) depends on the records in use and cannot be a random regression"),
         ("y ~ (t + covariate(t) | f)", "the random term 'f' has the same effect twice for 'y'; leave one out"),
         ("y ~ (1 | f + f)", "the random term 'f' has the same effect twice for 'y'"),
@@ -616,11 +757,8 @@ def test_names_are_unique_in_each_trait() -> None:
         ),
         (
             "y ~ covariate(a):poly(b, 2)",
-            "covariate(a):poly(b, 2): a term can hold one covariate; make their product a column of the records",
-        ),
-        (
-            "y ~ factor(herd):age",
-            "factor(herd):age: whether 'age' is a factor or a covariate must be said; write factor() or covariate()",
+            "covariate(a):poly(b, 2): of several covariates only the columns themselves are multiplied, not functions such "
+            "as poly(); write their product, as in I(x * z)",
         ),
         ("y ~ a + factor(a)", "two terms of the model are called 'a'"),
     ],
@@ -643,6 +781,13 @@ def test_formulas_that_are_no_model(formula: Any, message: str) -> None:
             "`fat %` ~ leg(dim, 2, range=(4, 310)) + (1 | ide(animal))",
         ),
         ("y ~ (covariate(t)||f) + (t+1|g)", "y ~ 1 + (1 + t || f) + (1 + t | g)"),
+        ("log( y )~I(x**2):a + covariate(log(x))", "log(y) ~ a:I(x^2) + log(x)"),
+        ("y ~ x:factor(a) - 1", "y ~ 0 + x:factor(a)"),
+        (
+            "y ~ (t*C(a, levels=(p, `q q`)) | g) + (x:a || h) + (log(x):a | k)",
+            "y ~ 1 + (1 + t + factor(a, levels=(p, `q q`)) + t:factor(a, levels=(p, `q q`)) | g) + (1 + x:a || h) "
+            "+ (1 + factor(a):log(x) | k)",
+        ),
         ("y ~ 0 + (1 + leg(t, 2) | vm(f, D) + g)", "y ~ 0 + (leg(t, 2) | vm(f, D) + g)"),
         (
             "(y, `z z`) ~ bspline(t,2,range=(0,5),knots=(1,2)) + (bspline(t, 2, knots=1)|mm(a, b, weights=(1,`w w`)))",
@@ -734,18 +879,26 @@ def test_to_dict_is_what_toml_holds() -> None:
         traits = ["milk"]
         fixed = [
             {columns = ["herd", "year"]},
+            {columns = ["sex", "x"], as_factors = ["sex"]},
             {factors = ["sex"]},
             {covariate = "age", within = ["sex"]},
             {covariate = "dim", basis = "legendre", degree = 4, lower = 4.0, upper = 310.0},
         ]
-        random = [{factors = ["animal"]}, {factors = ["animal"], identity = true}]
+        random = [
+            {factors = ["animal"]},
+            {factors = ["animal"], identity = true},
+            {effects = [
+                {factors = ["g"], classes = [{column = "x"}, {factor = "sex", levels = ["F", "M"]}]},
+                {factors = ["g"], covariate = "log(age)", classes = [{factor = "sex"}]},
+            ]},
+        ]
         residual = {weights = "w"}
     """
     plain = tomllib.loads(text)
     model = Model.from_dict(plain)
     assert model == Model.from_formula(
-        "milk ~ herd:year + factor(sex) + sex:covariate(age) + leg(dim, 4, range=(4, 310)) "
-        "+ (1 | animal) + (1 | ide(animal))",
+        "milk ~ herd:year + factor(sex):x + factor(sex) + sex:covariate(age) + leg(dim, 4, range=(4, 310)) "
+        "+ (1 | animal) + (1 | ide(animal)) + (0 + x:factor(sex, levels=(F, M)) + sex:log(age) | g)",
         weights="w",
     )
     assert model.to_dict() == plain
@@ -846,6 +999,18 @@ ONE = {"traits": ["y"], "fixed": [{"factors": []}]}
             ONE | {"random": [{"effects": [{"members": ["a"], "identity": True, "covariate": "t"}]}]},
             "effect with 'members' and a 'covariate': unknown key 'identity'",
         ),
+        (
+            ONE | {"random": [{"effects": [{"factors": ["a"], "classes": [{"levels": ["p", "q"]}]}]}]},
+            "an entry of classes has one of 'factor' and 'column', found 'levels'",
+        ),
+        (
+            ONE | {"random": [{"effects": [{"factors": ["a"], "classes": ["p"]}]}]},
+            "classes of an effect: expected a table, found 'p'",
+        ),
+        (
+            ONE | {"fixed": [{"covariate": "a", "as_factors": ["a"]}]},
+            "fixed term with 'covariate': unknown key 'as_factors'; known are 'covariate', 'basis'",
+        ),
         (ONE | {"random": {"factors": ["a"]}}, "random: expected a list of tables, found {'factors': ['a']}"),
         (ONE | {"residual": {"weight": "w"}}, "residual: unknown key 'weight'; did you mean 'weights'?"),
     ],
@@ -873,10 +1038,16 @@ bases = st.just(LINEAR) | st.builds(Basis, st.just("polynomial"), degrees) | cur
 TRAITS = ("milk", "fat %", "protein")
 some_traits = st.lists(st.sampled_from(TRAITS), max_size=2, unique=True).map(tuple)
 covariates = st.builds(
-    lambda columns, basis, traits: Covariate(columns[0], basis, columns[1:], traits), name_lists, bases, some_traits
+    lambda columns, basis, traits: Covariate(columns[0], basis, columns[1:], traits),
+    name_lists | st.sampled_from([("log(a)", "b"), ("I(a/b)",)]),
+    bases,
+    some_traits,
 )
 fixed_terms = st.one_of(
-    st.builds(Fixed, name_lists, some_traits), st.builds(ByType, name_lists, some_traits), covariates
+    st.builds(Fixed, name_lists, some_traits),
+    st.builds(ByType, name_lists, some_traits),
+    st.builds(lambda columns, traits: ByType(columns, traits, columns[1:]), name_lists, some_traits),
+    covariates,
 )
 levels = st.one_of(
     st.builds(Levels, name_lists, st.booleans()),
@@ -885,8 +1056,20 @@ levels = st.one_of(
 members = st.tuples(name_lists, st.lists(names | numbers, max_size=3)).map(
     lambda given: Members(given[0], given[1][: len(given[0])] if len(given[1]) >= len(given[0]) else ())
 )
+computed = st.sampled_from(["log(a)", "I(b^2)", "I(`a c`/d)"])
+multiplied = st.lists(
+    st.builds(Classes, names, st.just(()) | st.lists(names, min_size=2, max_size=3, unique=True).map(tuple)),
+    max_size=2,
+    unique_by=lambda one: one.factor,
+).map(tuple)
+undecided = st.lists(st.builds(Classes, names, by_type=st.just(True)), min_size=2, max_size=3, unique=True).map(tuple)
 regressors = st.lists(
-    st.just((None, LINEAR)) | st.tuples(names, st.just(LINEAR) | curves), min_size=1, max_size=3, unique=True
+    st.just((None, LINEAR, ()))
+    | st.tuples(names | computed, st.just(LINEAR) | curves, multiplied)
+    | st.tuples(st.none(), st.just(LINEAR), undecided | multiplied),
+    min_size=1,
+    max_size=3,
+    unique=True,
 )
 
 
@@ -906,7 +1089,13 @@ def random_terms(draw: st.DrawFn) -> Random:
         for group in groups[:number]:
             for column in columns[:width]:
                 affected.setdefault((group, column), []).append(trait)
-    effects = [Effect(group, *column, traits=tuple(traits)) for (group, column), traits in affected.items()]
+    try:
+        effects = [
+            Effect(group, column, basis, tuple(traits), classes)
+            for (group, (column, basis, classes)), traits in affected.items()
+        ]
+    except ModelError:
+        assume(False)
     return Random(tuple(effects), draw(st.booleans()))
 
 

@@ -1,8 +1,9 @@
-"""Plots of a pedigree: what is drawn is what the tables hold."""
+"""Plots of a pedigree and of estimated variances: what is drawn is what the tables hold."""
 
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ from conftest import HERE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from breedblup.analysis.history import history_table
 from breedblup.errors import ModelError
+from breedblup.inference.profile import Profile, profile_of
+from breedblup.inference.ratio_table import RatioTable
+from breedblup.inference.residuals import Residuals
 from breedblup.io.tables import read_pedigree
 from breedblup.pedigree import Pedigree, PedigreeDescription, describe
+from breedblup.reml.fit import RemlRound
+from breedblup.report import reml_plots
 from breedblup.report.pedigree_plots import plot_pedigree
+from breedblup.report.reml_plots import plot_curve, plot_history, plot_profile, plot_residuals
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +113,126 @@ def test_what_is_no_description() -> None:
         ModelError, match=r"plot_pedigree takes what describe\(pedigree\) gives, found a str -> describe"
     ):
         plot_pedigree("pedigree.csv")  # type: ignore[arg-type]
+
+
+# --- estimated variances ----------------------------------------------------------------------------------------------
+
+
+def a_history() -> pl.DataFrame:
+    rounds = [
+        RemlRound(
+            k,
+            100.0 + 10.0 ** (1 - 3 * k),
+            np.array([5.0 - k, 0.0]),
+            1.0,
+            10.0 ** (1 - 3 * k),
+            0.1,
+            "AI",
+            {"solves": 0.5},
+        )
+        for k in range(3)
+    ]
+    return history_table(rounds, ["animal", "residual"])
+
+
+def test_history_is_drawn() -> None:
+    for table in (a_history(), a_history().to_pandas()):
+        left, right = plot_history(table).axes
+        np.testing.assert_allclose(left.lines[0].get_ydata(), [10.0 - 1e-5, 0.01 - 1e-5, 1e-9])
+        np.testing.assert_allclose(left.lines[1].get_ydata(), [10.0, 0.01, 1e-5])
+        assert [line.get_label() for line in right.lines] == ["animal"]  # the other ended at 0
+        np.testing.assert_allclose(right.lines[0].get_ydata(), [5 / 3, 4 / 3, 1.0])
+
+
+def test_profile_is_drawn(tmp_path: Path) -> None:
+    profile = profile_of(lambda value: 100.0 + (value - 3.0) ** 2, 3.0, 100.0, 0.5, name="animal")
+    (axes,) = plot_profile(profile).axes
+    curve, cut, at, lower, upper = axes.lines
+    np.testing.assert_allclose(curve.get_ydata(), (np.asarray(curve.get_xdata()) - 3.0) ** 2, atol=1e-12)
+    np.testing.assert_allclose(cut.get_ydata(), 3.841459, rtol=1e-6)
+    assert at.get_xdata()[0] == 3.0
+    np.testing.assert_allclose([lower.get_xdata()[0], upper.get_xdata()[0]], profile.interval)
+    assert axes.get_xlabel().startswith("animal: 3, 95 % from 1.0")
+
+
+def test_limits_that_are_not_there_are_not_drawn() -> None:
+    frame = pl.DataFrame({"value": [1.0, 2.0], "minus2_log_l": [0.0, 1.0], "zeta": [0.0, 1.0]})
+    profile = Profile("x", 1.0, 0.0, 0.95, 0.0, float("inf"), frame, 2, ())
+    assert len(plot_profile(profile).axes[0].lines) == 4
+
+
+def some_residuals() -> Residuals:
+    rng = np.random.default_rng(1)
+    observed = rng.normal(10.0, 1.0, (200, 2))
+    observed[:50, 1] = np.nan
+    residuals = np.where(np.isnan(observed), np.nan, rng.normal(size=(200, 2)))
+    return Residuals(observed, residuals, residuals, 2.0 * residuals, np.arange(200), ("milk", "fat"))
+
+
+def test_residuals_are_drawn() -> None:
+    residuals = some_residuals()
+    axes = plot_residuals(residuals).axes
+    assert [one.get_title(loc="left") for one in axes] == [
+        "milk: residuals and normal quantiles", "milk: residuals and fitted values", "fat: residuals and normal quantiles",
+        "fat: residuals and fitted values",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(axes[0].lines[0].get_ydata(), np.sort(residuals.scaled[:, 0]))
+    np.testing.assert_allclose(axes[0].lines[0].get_xdata()[:1], -2.807034, rtol=1e-6)  # R: qnorm(0.5 / 200)
+    assert len(axes[2].lines[0].get_ydata()) == 150
+    by_fitted = dict(zip(axes[1].lines[0].get_xdata(), axes[1].lines[0].get_ydata(), strict=True))
+    fitted = residuals.observed[:, 0] - residuals.conditional[:, 0]
+    assert by_fitted == dict(zip(fitted, residuals.scaled[:, 0], strict=True))
+
+
+def test_of_many_residuals_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reml_plots, "MOST_DRAWN", 20)
+    residuals = some_residuals()
+    drawn = plot_residuals(residuals).axes[0].lines[0].get_ydata()
+    assert len(drawn) == 20
+    assert (drawn[0], drawn[-1]) == (residuals.scaled[:, 0].min(), residuals.scaled[:, 0].max())
+
+
+def a_curve() -> RatioTable:
+    rows = [
+        ("y", point, term, "direct", value, se)
+        for term, se in (("a", 0.1), ("b", None))
+        for point, value in ((2.0, 0.5), (1.0, 0.2))
+    ]
+    frame = pl.DataFrame(rows, schema=["trait", "point", "term", "effect", "estimate", "se"], orient="row")
+    return RatioTable("Heritability", frame, np.eye(4))
+
+
+def test_curves_are_drawn() -> None:
+    (axes,) = plot_curve(a_curve()).axes
+    assert [line.get_label() for line in axes.lines] == ["a, direct", "b, direct"]
+    assert axes.lines[0].get_xdata().tolist() == [1.0, 2.0]
+    assert axes.lines[0].get_ydata().tolist() == [0.2, 0.5]
+    around = axes.collections[0].get_paths()[0].vertices
+    assert (around[:, 1].min(), around[:, 1].max()) == pytest.approx((0.0, 0.7))
+
+
+def test_what_is_not_to_be_drawn_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"^plot_profile takes what fit\.profile\(name\) gives, found a str$"):
+        plot_profile("animal")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match=r"^plot_residuals takes what fit\.residuals gives, found a DataFrame$"):
+        plot_residuals(a_history())  # type: ignore[arg-type]
+    with pytest.raises(
+        ModelError, match=r"^plot_history takes the rounds of a fit -> plot_history\(fit\.history_table\)$"
+    ):
+        plot_history(a_history().drop("gain"))
+    with pytest.raises(ModelError, match=r"^plot_curve takes what fit\.along\(points\) gives, found a NoneType$"):
+        plot_curve(None)  # type: ignore[arg-type]
+    table = a_curve()
+    without = RatioTable(table.what, table.frame.drop("point"), np.eye(4))
+    with pytest.raises(
+        ModelError, match=r"^Heritability: the table has no points -> give points=\[\.\.\.\] where it is made$"
+    ):
+        plot_curve(without)
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda: plot_history(a_history()), lambda: plot_residuals(some_residuals()), lambda: plot_curve(a_curve())]
+)
+def test_plots_of_variances_are_written(draw: Callable[[], Figure], tmp_path: Path) -> None:
+    draw().savefig(tmp_path / "plot.png", dpi=60)
+    assert (tmp_path / "plot.png").stat().st_size > 5_000

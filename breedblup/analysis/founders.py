@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from breedblup.design.computed import with_computed
 from breedblup.errors import RecordError, counted, name_some
 from breedblup.frames import MISSING_VALUES, Table
 from breedblup.model import Model
@@ -33,7 +34,8 @@ def add_founders(pedigree: Pedigree, model: Model, table: Table, name: str, note
         If one of them bears the code of a missing parent.
     """
     columns = level_columns(model, name)
-    measured = ~np.column_stack([np.isnan(table.numbers(trait)) for trait in model.traits]).all(axis=1)
+    traits = with_computed(table, model.traits)
+    measured = ~np.column_stack([np.isnan(traits.numbers(trait)) for trait in model.traits]).all(axis=1)
     used = Table(table.frame.filter(pl.Series(measured, dtype=pl.Boolean)), table.name, table.first_line, table.backend)
     ids = ids_in(used, columns)
     new = ids.filter(pl.Series(pedigree.positions_of(ids) < 0, dtype=pl.Boolean))

@@ -10,7 +10,7 @@ from breedblup.analysis.founders import add_founders
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.system import find_reduction, reduction_note, terms_with_parents
-from breedblup.design import Design, DesignTerm, build_design
+from breedblup.design import Design, DesignTerm, build_design, complete_model
 from breedblup.errors import ModelError, name_some
 from breedblup.frames import Table, as_table
 from breedblup.mme import (
@@ -36,6 +36,7 @@ from breedblup.plan import (
     refuse_unless_fits,
 )
 from breedblup.relationship import RelationshipInverse, a_inverse, group_inverse
+from breedblup.reml.options import RemlOptions
 from breedblup.solvers.cholesky import SymbolicFactor, analyse
 from breedblup.variances import VarianceComponents
 
@@ -90,11 +91,13 @@ def prepare(
     InputError, ModelError, ResourceError
         As `evaluate` does.
     """
-    _check_arguments(model, variances, relationships, options)
+    check_kinds(model, relationships, options, EvaluateOptions)
     table = as_table(records, "records")
+    model = complete_model(model, table)
+    _check_variances(model, variances)
     watch = Stopwatch(monitor)
     with watch.stage("relationships", "inbreeding and relationships"):
-        inverses, notes = _inverses(model, table, relationships or {}, options)
+        inverses, notes = built_inverses(model, table, relationships or {}, options)
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
         layout = EquationLayout.of(design.terms, variances)
@@ -102,7 +105,7 @@ def prepare(
         if not layout.size:
             raise ModelError("no equations are left: the model has no fixed effects, and every variance is 0")
     budget = memory_budget(options.memory_bytes)
-    needed = _incidence_bytes(layout, design)
+    needed = bytes_of_incidence(layout, design)
     refuse_unless_fits("coding the records for the equations", needed, budget, "give more memory")
     with watch.stage("equations", f"assembling {layout.size:,} equations"):
         incidence = build_incidence(design, layout)
@@ -178,19 +181,23 @@ def _without_pev_of_groups(options: EvaluateOptions, layout: EquationLayout) -> 
     return replace(options, pev="none"), (f"no PEV: {why}",)
 
 
-def _check_arguments(model: object, variances: object, relationships: object, options: object) -> None:
+def check_kinds(model: object, relationships: object, options: object, kind: type) -> None:
     """Refuse what is not of the kind that is needed, before it fails somewhere inside."""
     if not isinstance(model, Model):
         raise ModelError(f"the model is a {type(model).__name__}; make one with Model.from_formula(...)")
-    if not isinstance(options, EvaluateOptions):
-        raise ModelError(f"the options are a {type(options).__name__}; make them with EvaluateOptions(...)")
-    if not isinstance(variances, VarianceComponents):
-        raise ModelError(
-            f"the variances are a {type(variances).__name__}; make them with VarianceComponents({{...}}, residual=...)"
-        )
+    if not isinstance(options, kind):
+        raise ModelError(f"the options are a {type(options).__name__}; make them with {kind.__name__}(...)")
     if relationships is not None and not isinstance(relationships, Mapping):
         raise ModelError(
             f"relationships is a {type(relationships).__name__}; give a dictionary, such as {{'animal': pedigree}}"
+        )
+
+
+def _check_variances(model: Model, variances: object) -> None:
+    """Refuse what are no variances of the model."""
+    if not isinstance(variances, VarianceComponents):
+        raise ModelError(
+            f"the variances are a {type(variances).__name__}; make them with VarianceComponents({{...}}, residual=...)"
         )
     variances.check(model)
 
@@ -220,11 +227,11 @@ def _rank_notes(layout: EquationLayout) -> tuple[str, ...]:
     )
 
 
-def _inverses(
+def built_inverses(
     model: Model,
     table: Table,
     relationships: Mapping[str, Pedigree | RelationshipInverse],
-    options: EvaluateOptions,
+    options: EvaluateOptions | RemlOptions,
 ) -> tuple[dict[str, RelationshipInverse], tuple[str, ...]]:
     """K⁻¹ by name for each relationship given; animals that a pedigree lacks become founders where the user said so."""
     inverses = {}
@@ -248,14 +255,15 @@ def _inverses(
     return inverses, tuple(notes)
 
 
-def inbreeding_asked_for(pedigree: Pedigree, options: EvaluateOptions) -> bool | ContemporaryInbreeding:
+def inbreeding_asked_for(pedigree: Pedigree, options: EvaluateOptions | RemlOptions) -> bool | ContemporaryInbreeding:
     """What inbreeding A⁻¹ is to take into account."""
     if options.inbreeding == "contemporaries":
         return inbreeding_of_contemporaries(pedigree)
     return bool(options.inbreeding)
 
 
-def _incidence_bytes(layout: EquationLayout, design: Design) -> int:
+def bytes_of_incidence(layout: EquationLayout, design: Design) -> int:
+    """Bytes of the coded records and their lists, and of the inverse relationships."""
     entries = sum(_inverse_entries(term) for term in design.random)
     links = sum(len(term.links) for term in layout.terms)
     columns = sum(term.values.shape[1] for term in layout.terms if term.values is not None)

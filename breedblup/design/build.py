@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.design.choice import Choice, choose_records, describe_values
+from breedblup.design.complete import complete_model
+from breedblup.design.computed import with_computed
 from breedblup.design.effects import Coding, random_term
-from breedblup.design.levels import code_interaction, code_where, intercept
+from breedblup.design.levels import class_text, code_interaction, code_where, intercept
 from breedblup.design.terms import DesignTerm, Entry, Link, resolve
 from breedblup.errors import ModelError, counted, nearest
 from breedblup.frames import Table, as_table
@@ -51,10 +54,12 @@ class Design:
         Terms in the order of the model.
     counts
         What became of the records read.
+    model
+        What the records are coded for: the model given, with the classes of factors left of a bar (`complete_model`).
     notes
         What was decided that changes a result.
     table
-        Where the records came from.
+        Where the records came from, with the columns that the model computes from others.
     """
 
     traits: tuple[str, ...]
@@ -68,6 +73,7 @@ class Design:
     counts: RecordCounts
     notes: tuple[str, ...]
     table: Table
+    model: Model
 
     @property
     def terms(self) -> tuple[DesignTerm, ...]:
@@ -109,7 +115,9 @@ def build_design(
         If a relationship is missing or not used, or a term cannot be made of its columns.
     """
     table = as_table(records, "records")
+    model = complete_model(model, table)
     check_relationships(model, relationships)
+    table = with_computed(table, model.computed_columns)
     notes: list[str] = []
     chosen = choose_records(model, table, missing_effects, notes)
     keep = chosen.observed.any(axis=1)
@@ -120,9 +128,15 @@ def build_design(
         for trait, column, weights in _weights_used(model, chosen)
     ]
     notes[:0] = [describe_values(trait, y[~np.isnan(y[:, t]), t]) for t, trait in enumerate(model.traits)]
-    used = Table(table.frame.filter(pl.Series(keep)), table.name, table.first_line, table.backend)
+    terms = [resolve(term, table, notes) for term in model.fixed]
+    products = set(chain.from_iterable(term.columns for term in terms)) - set(model.computed_columns)
+    table = with_computed(table, products)
+    used = replace(table, frame=table.frame.filter(pl.Series(keep)))
     coding = Coding(model, table, used, rows, ~np.isnan(y), notes)
-    fixed = tuple(_fixed_term(resolve(term, table, notes), coding) for term in model.fixed)
+    fixed = tuple(
+        replace(_fixed_term(term, coding), name=written.name if products.intersection(term.columns) else term.name)
+        for term, written in zip(terms, model.fixed, strict=True)
+    )
     random = tuple(
         random_term(term, key, coding, relationships) for term, key in zip(model.random, model.keys, strict=True)
     )
@@ -140,6 +154,7 @@ def build_design(
         counts=RecordCounts(*counts, counts[0] - counts[1] - counts[2]),
         notes=tuple(dict.fromkeys(notes)),
         table=table,
+        model=model,
     )
 
 
@@ -187,7 +202,7 @@ def _fixed_term(term: Fixed | Covariate, coding: Coding) -> DesignTerm:
     traits, used = coding.model.traits, coding.used
     mine = [t for t, trait in enumerate(traits) if affects(term, trait)]
     needed = coding.needed([term])
-    columns = [used.text(column) for column in (term.factors if isinstance(term, Fixed) else term.within)]
+    columns = [class_text(used, column) for column in (term.factors if isinstance(term, Fixed) else term.within)]
     levels, codes = code_where(columns, needed) if columns else intercept(needed)
     constant, values = len(levels) == 1, None
     labels: tuple[str, ...] = ("",)
@@ -217,7 +232,7 @@ def _residual_classes(coding: Coding) -> tuple[pl.Series | None, NDArray[np.int3
     factors = coding.model.residual.classes
     if not factors:
         return None, None
-    levels, codes = code_interaction([coding.used.text(column) for column in factors])
+    levels, codes = code_interaction([class_text(coding.used, column) for column in factors])
     sizes = np.bincount(codes, minlength=len(levels)).tolist()
     shown = ", ".join(f"{level} {counted(size, 'record')}" for level, size in zip(levels, sizes, strict=True))
     coding.notes.append(f"residual variance by {':'.join(factors)}: {shown}")

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from breedblup.design.levels import class_text
 from breedblup.errors import RecordError, counted, name_some
 from breedblup.frames import MISSING_VALUES, Table
 from breedblup.model import Levels, Model
@@ -82,6 +83,7 @@ def _needs(model: Model) -> Iterator[tuple[str, list[int]]]:
             numbers = [t for t, trait in enumerate(traits) if affects(effect, trait)]
             need(effect.group.columns if isinstance(effect.group, Levels) else (), numbers)
             need(() if effect.column is None else (effect.column,), numbers)
+            need(tuple(classes.factor for classes in effect.classes), numbers)
     need(model.residual.classes, list(range(len(traits))))
     for t, trait in enumerate(traits):
         weight = model.residual.weight_of(trait)
@@ -125,8 +127,8 @@ def missing(table: Table, column: str) -> NDArray[np.bool_]:
 
 
 def known_text(table: Table, column: str) -> pl.Series:
-    """A column as text, null where it is missing."""
-    return table.text(column).set(pl.Series(missing(table, column)), None)
+    """A column as text, or as a polars Enum where it is one; null where it is missing."""
+    return class_text(table, column).set(pl.Series(missing(table, column)), None)
 
 
 def describe_values(name: str, values: NDArray[np.float64]) -> str:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from breedblup.design.basis import BasisColumns, evaluate_basis, refuse_outside
 from breedblup.design.choice import describe_values, known_text
-from breedblup.design.levels import code_classes, code_where
+from breedblup.design.levels import class_text, code_classes, code_where
 from breedblup.design.terms import DesignTerm, Entry, Function, Link
 from breedblup.errors import RecordError, counted, name_some
 from breedblup.frames import Table, positions
-from breedblup.model import Basis, Effect, FixedPart, LevelGroup, Levels, Members, Model, Random
-from breedblup.model.random import affects, coordinates_of, group_label
+from breedblup.model import Basis, Classes, Effect, FixedPart, LevelGroup, Levels, Members, Model, Random
+from breedblup.model.bytrait import Regressor
+from breedblup.model.coordinates import class_labels, coordinates_of, effect_classes, group_label, margin_of
+from breedblup.model.random import affects
 from breedblup.relationship import PedigreeOperator, RelationshipInverse
 
 
@@ -113,7 +115,7 @@ def _of_group(term: Random, group: LevelGroup) -> list[Effect]:
 def _columns(term: Random, group: LevelGroup, coding: Coding) -> list[tuple[str, pl.Series]]:
     """Columns of levels, null where no record needs them; an interaction is one column."""
     mask = pl.Series(~coding.needed(_of_group(term, group)))
-    texts = [known_text(coding.used, column).set(mask, None) for column in group.columns]
+    texts = [known_text(coding.used, column).cast(pl.String).set(mask, None) for column in group.columns]
     if isinstance(group, Members):
         return list(zip(group.columns, texts, strict=True))
     if len(texts) == 1:
@@ -127,7 +129,7 @@ def _own_levels(term: Random, coding: Coding) -> tuple[pl.Series, list[list[NDAr
     """Levels that records name in any of the groups, and the codes of each column."""
     first = term.groups[0]
     if len(term.groups) == 1 and isinstance(first, Levels):
-        texts = [coding.used.text(column) for column in first.columns]
+        texts = [class_text(coding.used, column) for column in first.columns]
         levels, codes = code_where(texts, coding.needed(term.effects))
         return levels, [[codes]]
     columns = [_columns(term, group, coding) for group in term.groups]
@@ -161,23 +163,71 @@ def _effects(
     """What multiplies each coordinate, and the entries of each group; columns of covariates are added to ``values``."""
     functions: list[Function] = []
     entries: dict[LevelGroup, list[Entry]] = {group: [] for group in term.groups}
-    columns: dict[tuple[str, Basis, tuple[str, ...]], tuple[int, Basis]] = {}
+    columns: dict[tuple[Regressor, tuple[str, ...]], tuple[int, Basis]] = {}
     for effect in term.effects:
         mine = [t for t, trait in enumerate(coding.model.traits) if affects(effect, trait)]
+        regressor = Regressor.of(effect)
         start, basis = -1, effect.basis
-        if effect.column is not None:
-            known = (effect.column, effect.basis, effect.traits)
+        if not regressor.is_constant:
+            known = (regressor, effect.traits)
             if known not in columns:
-                evaluated = coding.covariate(effect.column, effect.basis, [effect], key)
-                columns[known] = (len(values), evaluated.basis)
-                values.extend(evaluated.values.T)
+                made, basis = _multipliers(term, effect, key, coding)
+                columns[known] = (len(values), basis)
+                values.extend(made)
             start, basis = columns[known]
         group = group_label(term, effect.group)
-        for k in range(effect.basis.size):
-            for t in mine:
-                entries[effect.group].append(Entry(t, len(functions), -1 if effect.column is None else start + k))
-                functions.append(Function(group, effect.column, basis, k))
+        for levels in effect_classes(term, effect):
+            label = " ".join(filter(None, (group, ":".join(class_labels(effect, levels)))))
+            for k in range(effect.basis.size):
+                for t in mine:
+                    entries[effect.group].append(Entry(t, len(functions), start))
+                    functions.append(Function(label, effect.column, basis, k))
+                start += not regressor.is_constant
     return tuple(functions), entries
+
+
+def _multipliers(term: Random, effect: Effect, key: str, coding: Coding) -> tuple[list[NDArray[np.float64]], Basis]:
+    """The columns of an effect, classes outside the functions of its covariate, and the basis with its limits."""
+    own, basis = [np.ones(len(coding.used))], effect.basis
+    if effect.column is not None:
+        evaluated = coding.covariate(effect.column, effect.basis, [effect], key)
+        own, basis = list(evaluated.values.T), evaluated.basis
+    texts = [_known_classes(classes, effect, coding) for classes in effect.classes]
+    if effect.classes:
+        coding.notes.append(f"{key}: {_coded(term, effect)}")
+    made = []
+    for levels in effect_classes(term, effect):
+        belongs = np.ones(len(coding.used), dtype=np.bool_)
+        for text, level in zip(texts, levels, strict=True):
+            belongs &= (text == level).fill_null(False).to_numpy()
+        made += [np.where(belongs, column, 0.0) for column in own]
+    return made, basis
+
+
+def _coded(term: Random, effect: Effect) -> str:
+    """Which classes have effects, and which are references."""
+    listed = (", ".join(classes.levels) for classes in effect.classes)
+    references = [
+        f"{classes.factor} {classes.levels[0]}"
+        for classes in effect.classes
+        if term.correlated and margin_of(term, effect, classes)
+    ]
+    against = f", as differences from {' and '.join(references)}" if references else ""
+    apart = "" if term.correlated else ", uncorrelated with each other"
+    return f"effects {effect.label} of the classes {' by '.join(listed)}{against}{apart}"
+
+
+def _known_classes(classes: Classes, effect: Effect, coding: Coding) -> pl.Series:
+    """A factor left of a bar as text; refuses classes that the model does not have."""
+    text = known_text(coding.used, classes.factor).cast(pl.String)
+    unknown = pl.Series(coding.needed([effect])) & text.is_not_null() & ~text.is_in(classes.levels)
+    wrong = unknown.arg_true().to_numpy()
+    if wrong.size:
+        raise RecordError(
+            f"{coding.places(wrong)}: {classes.factor} is {name_some(text.gather(wrong).unique(maintain_order=True).to_list())}, "
+            f"and left of a bar the model has the classes {name_some(classes.levels)} -> correct the records, or the levels"
+        )
+    return text
 
 
 def _weighted(

@@ -9,13 +9,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, name_some
-from breedblup.frames import positions
+from breedblup.frames import Table, positions
 
 WHOLE_NUMBER = r"^(0|-?[1-9][0-9]{0,17})$"
 
 
+def class_text(table: Table, column: str) -> pl.Series:
+    """A column as text, or as it is where it is a polars Enum, whose order is that of its levels."""
+    series = table.column(column)
+    return series if isinstance(series.dtype, pl.Enum) else table.text(column)
+
+
 def code_classes(values: pl.Series) -> tuple[pl.Series, NDArray[np.int32]]:
-    """Sorted levels of a text column without nulls (whole numbers by value) and the code of each row."""
+    """Levels of a column without nulls, and the code of each row.
+
+    Text is sorted, whole numbers by value; the levels of an Enum that occur keep its order.
+    """
+    if isinstance(values.dtype, pl.Enum):
+        found, codes = np.unique(values.to_physical().to_numpy(), return_inverse=True)
+        return values.dtype.categories.gather(found).rename(values.name), codes.astype(np.int32)
     levels = values.unique()
     whole = bool(levels.str.contains(WHOLE_NUMBER).all())
     levels = levels.gather(levels.cast(pl.Int64).arg_sort()) if whole else levels.sort()

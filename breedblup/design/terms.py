@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
+from breedblup.formula import product_name
 from breedblup.frames import MISSING_VALUES, Table
 from breedblup.model import Basis, ByType, Coordinate, Covariate, Fixed
 from breedblup.relationship import RelationshipInverse
@@ -162,16 +163,16 @@ def _reads_as_covariate(table: Table, column: str) -> bool:
 
 
 def resolve(term: Fixed | Covariate | ByType, table: Table, notes: list[str]) -> Fixed | Covariate:
-    """Decide the meaning of bare names by the types of their columns; a note says what was taken for a covariate."""
+    """Decide the meaning of bare names by the types of their columns; a note says what was taken for a covariate.
+
+    Several covariates are one, their product.
+    """
     if not isinstance(term, ByType):
         return term
-    regressions = [column for column in term.columns if _is_covariate(table, column, notes)]
+    bare = [column for column in term.columns if column not in term.factors]
+    regressions = [column for column in bare if _is_covariate(table, column, notes)]
     classes = tuple(column for column in term.columns if column not in regressions)
     if not regressions:
         return Fixed(classes, term.traits)
-    if len(regressions) > 1:
-        raise ModelError(
-            f"{term.name} multiplies the covariates {regressions[0]!r} and {regressions[1]!r} "
-            "-> put their product into a column, or write factor() around classes"
-        )
-    return Covariate(regressions[0], within=classes, traits=term.traits)
+    column = product_name(regressions) if len(regressions) > 1 else regressions[0]
+    return Covariate(column, within=classes, traits=term.traits)

@@ -8,6 +8,21 @@ from typing import NoReturn
 from breedblup.errors import nearest
 from breedblup.formula.tokens import Token, fail, tokenize
 
+ELSEWHERE = {
+    "as.factor": "write factor(x)",
+    "ordered": "write factor(x)",
+    "as.numeric": "write covariate(x)",
+    "cbind": "write several responses as (y1, y2) ~ ...",
+    "offset": "subtract it from the response, as in I(y - x) ~ ...",
+    "scale": "it depends on the records in use; write its numbers, as in I((x - 250)/40)",
+    "ns": "write bspline(x, 3, knots=(...))",
+    "bs": "write bspline(x, 3, knots=(...))",
+    "s": "write bspline(x, 3, knots=(...))",
+    "us": "write (1 + x | g)",
+    "diag": "write (1 + x || g)",
+}
+"""What other programs call something, and what to write instead."""
+
 
 class Cursor:
     """Reads tokens from left to right; knows names, numbers and brackets, no rule of the grammar."""
@@ -46,6 +61,13 @@ class Cursor:
         token = self.take("name", "quoted") or self.fail(f"expected {what}, found {self.token}")
         return token.value
 
+    def end(self) -> None:
+        """Nothing is left; a bar that is stands outside parentheses."""
+        if self.token.kind in ("|", "||"):
+            self.fail("a random term stands between parentheses, as in (1 | animal)")
+        if self.token.kind != "end":
+            self.fail(f"expected '+' or the end of the formula, found {self.token}; terms are joined by '+'")
+
     def number(self, what: str) -> float:
         """A number, perhaps with a minus sign."""
         sign = -1.0 if self.take("-") else 1.0
@@ -73,6 +95,8 @@ class Cursor:
         """The function of the call that begins here, one of the ``known``, and its parenthesis."""
         function = self.token.value
         if function not in known:
+            if function in ELSEWHERE:
+                self.fail(f"{function}() is not known here; {ELSEWHERE[function]}")
             listed = ", ".join(f"{name}()" for name in known)
             self.fail(f"unknown function {function!r}{nearest(function, known)}; known here are {listed}")
         self.at += 2

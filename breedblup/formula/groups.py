@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from breedblup.formula.cursor import Cursor
+from breedblup.formula.expressions import COLUMN_FUNCTIONS
 from breedblup.formula.terms import FUNCTIONS, GROUP_FUNCTIONS, Group, Membership
+
+ROLES_OF_FACTORS = ("factor", "C")
+"""What makes a factor of a column; right of a bar each column is one."""
 
 
 def read_groups(cursor: Cursor) -> list[tuple[Group | Membership, ...]]:
     """What stands right of the bar: the groups of each term that it makes."""
     chain = _chain(cursor)
+    if cursor.token.kind == "*":
+        cursor.fail(
+            "'*' has no meaning right of the bar; write (1 | a) + (1 | b) + (1 | a:b), or a/b for (1 | a) + (1 | a:b)"
+        )
     if cursor.token.kind != "+":
         return [(group,) for group in chain]
     shared = [chain]
@@ -21,7 +29,7 @@ def read_groups(cursor: Cursor) -> list[tuple[Group | Membership, ...]]:
 
 def _chain(cursor: Cursor) -> list[Group | Membership]:
     """One group, or ``a/b`` as ``a`` and ``a:b``."""
-    if cursor.calls():
+    if cursor.calls() and cursor.token.value not in ROLES_OF_FACTORS:
         return [_group_call(cursor)]
     nested = [_factors(cursor)]
     while cursor.take("/"):
@@ -33,15 +41,25 @@ def _factors(cursor: Cursor) -> tuple[str, ...]:
     """``f {":" f}``."""
     names = []
     while True:
-        if cursor.calls():
-            cursor.fail(f"{cursor.token.value}() cannot be part of an interaction of groups; write a factor")
-        names.append(cursor.name("a factor"))
+        names.append(_factor(cursor))
         if not cursor.take(":"):
             return tuple(dict.fromkeys(names))
 
 
+def _factor(cursor: Cursor) -> str:
+    """A name; ``factor()`` around it says what is known here anyway."""
+    if not cursor.calls():
+        return cursor.name("a factor")
+    if cursor.token.value not in ROLES_OF_FACTORS:
+        cursor.fail(f"{cursor.token.value}() cannot be part of an interaction of groups; write a factor")
+    _, opening = cursor.open_call(ROLES_OF_FACTORS)
+    name = cursor.name("a factor")
+    cursor.close(opening)
+    return name
+
+
 def _group_call(cursor: Cursor) -> Group | Membership:
-    if cursor.token.value in FUNCTIONS:
+    if cursor.token.value in (*FUNCTIONS, *COLUMN_FUNCTIONS):
         cursor.fail(f"{cursor.token.value}() cannot stand right of the bar; write a factor or ide(factor)")
     function, opening = cursor.open_call(GROUP_FUNCTIONS)
     group: Group | Membership

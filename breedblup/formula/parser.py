@@ -2,18 +2,22 @@
 
 Grammar (binding from loose to tight, as in R and lme4)::
 
-    formula   = response "~" sum
-    response  = name | "(" name "," name ... ")"
-    sum       = ["-"] summand {("+" | "-") summand}       only 1 can be subtracted
+    formula   = responses "~" sum
+    responses = response | "(" response "," response ... ")"
+    response  = name | computed
+    sum       = ["-"] summand {("+" | "-") summand}       "-" takes 1, or terms, away again
     summand   = "0" | "1" | "(" sum bar groups ")" | product
     product   = cross {("*" | "/") cross}                 a*b = a + b + a:b,  a/b = a + a:b
     cross     = atom {":" atom}
-    atom      = name | call | "(" sum ")"
-    call      = factor(x) | C(x) | covariate(x) | poly(x, d) | leg(x, d, range=(a, b))
-              | bspline(x, d, knots=(k, l), range=(a, b))           knots and ranges may be left out
+    atom      = name | call | computed | "(" sum ")" ["^" d]      (a + b)^2 = a + b + a:b; ** is the same
+    call      = factor(x, levels=(a, b)) | C(x) | covariate(v) | poly(v, d) | leg(v, d, range=(a, b))
+              | bspline(v, d, knots=(k, l), range=(a, b))         levels, knots and ranges may be left out
+    v         = name | computed
+    computed  = log(e) | log2(e) | log10(e) | log1p(e) | exp(e) | sqrt(e) | abs(e) | I(e)
+    e         = arithmetic of names, numbers and computed: + - * / ^ and parentheses, as in R
     bar       = "|" | "||"
     groups    = group {"+" group}                         effects that share one covariance matrix
-    group     = ide(f:g) | vm(f, K) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}
+    group     = ide(f:g) | vm(f, K) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}     factor(f) is f
 
 Names are letters of any script, digits, ``_`` and ``.``; other names go between backticks, where two backticks stand
 for one. Terms keep the order in which they were written; one that comes again (also as ``b:a``) is merged with the
@@ -26,6 +30,7 @@ from dataclasses import dataclass, field
 
 from breedblup.formula.calls import read_call
 from breedblup.formula.cursor import Cursor
+from breedblup.formula.expressions import COLUMN_FUNCTIONS, is_computed, read_column
 from breedblup.formula.groups import read_groups
 from breedblup.formula.terms import (
     Column,
@@ -52,11 +57,13 @@ def parse_formula(text: str) -> ParsedFormula:
     if cursor.token.kind == "end":
         cursor.fail("nothing on the right of '~'; write the terms, for example 1 + (1 | animal)")
     total = _sum(cursor, top=True)
-    if cursor.token.kind != "end":
-        cursor.fail(f"expected '+' or the end of the formula, found {cursor.token}; terms are joined by '+'")
+    cursor.end()
     if not (total.intercept or total.fixed or total.random):
         cursor.fail("nothing on the right of '~' is left to fit; write the terms beside the 0", tilde)
     return ParsedFormula(responses, merged(total.fixed), merged(total.random), total.intercept)
+
+
+_DEGREES = "123456789"
 
 
 @dataclass(slots=True)
@@ -70,18 +77,20 @@ class _Sum:
 
 
 def _responses(cursor: Cursor) -> tuple[str, ...]:
-    if cursor.calls():
-        cursor.fail(
-            "the response is a column, not a function; make the column in the records (several traits: (wwt, pwt))"
-        )
     opening = cursor.take("(")
     if opening is None:
-        return (cursor.name("the column of the response"),)
-    names = [cursor.name("the column of a response")]
+        return (_response(cursor, "the column of the response"),)
+    names = [_response(cursor, "the column of a response")]
     while cursor.take(","):
-        names.append(cursor.name("the column of a response"))
+        names.append(_response(cursor, "the column of a response"))
     cursor.close(opening)
     return tuple(names)
+
+
+def _response(cursor: Cursor, what: str) -> str:
+    if cursor.calls() and not is_computed(cursor):
+        cursor.open_call(COLUMN_FUNCTIONS)
+    return read_column(cursor, what)
 
 
 def _sum(cursor: Cursor, *, top: bool) -> _Sum:
@@ -96,19 +105,30 @@ def _sum(cursor: Cursor, *, top: bool) -> _Sum:
 
 def _summand(cursor: Cursor, total: _Sum, *, top: bool, subtracted: bool) -> None:
     number = cursor.take("number")
-    if subtracted and (number is None or number.text != "1"):
-        cursor.fail("only '- 1' can be subtracted, it removes the intercept; leave other terms out", number)
     if number is not None:
+        if subtracted and number.text != "1":
+            cursor.fail("of numbers only 1 can be subtracted, it removes the intercept", number)
         if number.text not in ("0", "1"):
             cursor.fail("a number among the terms can only be 1 (intercept) or 0 (no intercept)", number)
         if cursor.token.kind in (":", "*", "/"):
             cursor.fail("a number cannot be part of an interaction; write names", number)
         total.intercept = number.text == "1" and not subtracted
         total.number = number
-    elif top and (opening := cursor.open_random()):
+    elif top and not subtracted and (opening := cursor.open_random()):
         total.random += _random_terms(cursor, opening)
+    elif subtracted:
+        _take_away(cursor, total)
     else:
         total.fixed += _product(cursor)
+
+
+def _take_away(cursor: Cursor, total: _Sum) -> None:
+    """Terms that were written before leave again, as in ``a*b - a:b``."""
+    start = cursor.token
+    for term in _product(cursor):
+        if all(term.key != other.key for other in total.fixed):
+            cursor.fail(f"there is no term {term} before it that could be taken away", start)
+        total.fixed = [other for other in total.fixed if other.key != term.key]
 
 
 def _random_terms(cursor: Cursor, opening: Token) -> list[RandomTerm]:
@@ -151,7 +171,24 @@ def _atom(cursor: Cursor) -> list[Interaction]:
         if inner.number is not None:
             cursor.fail("the intercept is set outside parentheses (a random term: (1 | animal))", inner.number)
         cursor.close(opening)
-        return inner.fixed
-    if cursor.calls():
-        return [Interaction((read_call(cursor),))]
-    return [Interaction((Column(cursor.name("a term")),))]
+        return _powers(cursor, inner.fixed) if cursor.take("^") else inner.fixed
+    start = cursor.token
+    part = read_call(cursor) if cursor.calls() else Column(cursor.name("a term"))
+    if cursor.token.kind == "^":
+        cursor.fail(
+            f"'^' crosses terms between parentheses, as in (a + b)^2; the power of a column is I({part}^2)", start
+        )
+    return [Interaction((part,))]
+
+
+def _powers(cursor: Cursor, base: list[Interaction]) -> list[Interaction]:
+    """The terms and their interactions of up to as many as the number says."""
+    number = cursor.take("number")
+    if number is None or number.text not in _DEGREES:
+        cursor.fail(
+            f"the power of a sum is a whole number from 1 to {_DEGREES[-1]}, found {number or cursor.token}", number
+        )
+    terms = base
+    for _ in range(int(number.text) - 1):
+        terms = list(merged(terms + crossed(terms, base)))
+    return terms

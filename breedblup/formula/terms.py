@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
+from breedblup.formula.expressions import written_column
 from breedblup.formula.tokens import number_text, quote_name
 
 FUNCTIONS = ("leg", "bspline", "poly", "factor", "C", "covariate")
@@ -28,21 +29,34 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A column with its role; ``function`` is ``factor`` (also for ``C``), ``covariate``, ``poly``, ``leg``, ``bspline``."""
+    """A column with its role; ``function`` is ``factor`` (also for ``C``), ``covariate``, ``poly``, ``leg``, ``bspline``.
+
+    ``levels`` are those of a factor left of a bar, where they are named. A covariate may be a function of columns, ``log(x)``,
+    which is written without ``covariate()``.
+    """
 
     function: str
     column: str
     degree: int | None = None
     range: tuple[float, float] | None = None
     knots: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        arguments = [quote_name(self.column)]
+        column = quote_name(self.column)
+        if self.function != "factor":
+            computed = written_column(self.column)
+            if self.function == "covariate" and computed != column:
+                return computed
+            column = computed
+        arguments = [column]
         if self.degree is not None:
             arguments.append(str(self.degree))
         if self.knots:
             shown = [number_text(knot) for knot in self.knots]
             arguments.append(f"knots={shown[0]}" if len(shown) == 1 else f"knots=({', '.join(shown)})")
+        if self.levels:
+            arguments.append(f"levels=({', '.join(quote_name(level) for level in self.levels)})")
         if self.range is not None:
             arguments.append(f"range=({number_text(self.range[0])}, {number_text(self.range[1])})")
         return f"{self.function}({', '.join(arguments)})"
@@ -92,7 +106,7 @@ class Membership:
         arguments = [quote_name(name) for name in self.columns]
         if self.weights:
             shown = [quote_name(w) if isinstance(w, str) else number_text(w) for w in self.weights]
-            arguments.append(f"weights={shown[0]}" if len(set(shown)) == 1 else f"weights=({', '.join(shown)})")
+            arguments.append(f"weights={shown[0]}" if len(shown) == 1 else f"weights=({', '.join(shown)})")
         return f"mm({', '.join(arguments)})"
 
 
@@ -135,7 +149,7 @@ class ParsedFormula:
     intercept: bool = True
 
     def __str__(self) -> str:
-        names = [quote_name(name) for name in self.responses]
+        names = [written_column(name) for name in self.responses]
         right = [str(term) for term in self.fixed]
         if not self.intercept:
             right.insert(0, "0")

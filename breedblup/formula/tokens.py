@@ -81,7 +81,11 @@ def _next_token(text: str, at: int) -> Token:
     if character.isidentifier():
         name = text[at : _name_end(text, at)]
         return Token("name", name, name, at)
-    if character in "~+-*/:(),=|":
-        symbol = "||" if text.startswith("||", at) else character
-        return Token(symbol, symbol, symbol, at)
+    if character in "~+-*/:(),=|^":
+        symbol = text[at : at + 2] if text.startswith(("||", "**"), at) else character
+        return Token("^" if symbol == "**" else symbol, symbol, symbol, at)
+    if character == "." and _name_end(text, at) == at + 1:
+        fail(text, at, "'.' does not stand for all other columns here; write their names")
+    if text.startswith("%in%", at):
+        fail(text, at, "'%in%' has no meaning here; write a:b for the classes of a within those of b")
     fail(text, at, f"'{character}' has no meaning here; a name that contains it goes between backticks")

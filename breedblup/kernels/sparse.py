@@ -103,7 +103,7 @@ def lower_product(
     apart: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill A x for one vector; ``apart`` has a row for every part but the first.
+    """A x for one vector, up to `merge_parts`; ``apart`` has a row for every part but the first.
 
     A row's own sum is set, not added, because mirrored entries of its part come from rows after it: nothing is cleared for it.
     """
@@ -123,17 +123,6 @@ def lower_product(
                 sums[j] += value * own
             start = end
             sums[i] = total
-    for c in numba.prange(_STRIPES):
-        first, stop = c * out.size // _STRIPES, (c + 1) * out.size // _STRIPES
-        for k in range(1, cuts.size - 1):
-            sums = apart[k - 1]
-            for row in range(first, min(stop, common, cuts[k])):
-                out[row] += sums[row]
-            for row in range(max(first, low[k]), min(stop, cuts[k])):
-                out[row] += sums[row]
-            for row in range(max(first, cuts[k]), min(stop, cuts[k + 1])):
-                out[row] = sums[row]
-
 
 @parallel_kernel
 def lower_product_columns(
@@ -145,7 +134,7 @@ def lower_product_columns(
     apart: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
-    """Fill A X for several vectors, the columns of X, in one pass over the triangle; by fours, whose sums stay in registers."""
+    """The same for several vectors, the columns of X, in one pass over the triangle; by fours, whose sums stay in registers."""
     indptr, indices, data = lower
     fours = x.shape[1] // 4 * 4
     for c in numba.prange(cuts.size - 1):
@@ -175,6 +164,16 @@ def lower_product_columns(
                     t0 += value * x[j, k]
                     sums[j, k] += value * x0
                 sums[i, k] = t0
+
+@parallel_kernel
+def merge_parts(
+    cuts: NDArray[np.int64],
+    low: NDArray[np.int64],
+    common: int,
+    apart: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> None:
+    """Add what the parts of `lower_product` or `lower_product_columns` have put apart."""
     for c in numba.prange(_STRIPES):
         first, stop = c * out.shape[0] // _STRIPES, (c + 1) * out.shape[0] // _STRIPES
         for k in range(1, cuts.size - 1):

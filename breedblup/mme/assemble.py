@@ -74,10 +74,23 @@ class EquationPattern:
         ModelError
             If the rank of a covariance matrix is not that of the layout.
         """
-        rows, layout = self.incidence.rows, self.layout.refreshed(variances)
-        slots = build_slots(layout)
-        residual = self.incidence.residual_inverses(variances)
+        layout = self.layout.refreshed(variances)
         covariances = [inverse_covariance(layout, k, variances) for k in range(len(layout.terms))]
+        return self.filled(layout, self.incidence.residual_inverses(variances), covariances)
+
+    def filled(
+        self, layout: EquationLayout, residual: NDArray[np.float64], covariances: list[NDArray[np.float64]]
+    ) -> MixedModelEquations:
+        """The equations of a layout with this pattern.
+
+        Parameters
+        ----------
+        residual
+            R⁻¹ by pattern of traits (`Incidence.residual_inverses`).
+        covariances
+            G₀⁻¹ by term, in the coordinates of its equations; zeros for a fixed term.
+        """
+        rows, slots = self.incidence.rows, build_slots(layout)
         self.pattern.fill(rows, slots, residual, covariances, self.values)
         rhs = self.pattern.right_side(rows, slots, residual, self.incidence.y)
         set_to_unit(self.pattern.pointer, self.pattern.indices, self.values, self.groups)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from breedblup.mme.assemble import MixedModelEquations
 from breedblup.mme.constraints import ROUNDED_ZERO, elimination
-from breedblup.mme.group_rank import GROUPS_AT_ONCE, terms_with_fixed_groups
+from breedblup.mme.group_rank import terms_with_fixed_groups
 from breedblup.mme.layout import EquationLayout
+from breedblup.relationship.groups import GROUPS_AT_ONCE
 from breedblup.solvers.operators import CsrOperator
 from breedblup.solvers.rank import RankFactor, dependent_columns
 

@@ -19,10 +19,8 @@ from breedblup.errors import ModelError
 from breedblup.kernels.assembly import Rows, Slots
 from breedblup.mme.constraints import CLEARLY_INDEPENDENT, Constraints, FixedPart, constrain_fixed, elimination
 from breedblup.mme.layout import EquationLayout
+from breedblup.relationship.groups import GROUPS_AT_ONCE
 from breedblup.solvers.rank import dependent_columns
-
-GROUPS_AT_ONCE = 8
-"""Columns of Q that are held for all animals at a time."""
 
 RECORDS_AT_ONCE = 10_000
 """Rows of ZQ that are multiplied as a dense block."""

@@ -130,7 +130,10 @@ def _slots(layout: EquationLayout) -> Iterator[tuple[int, int, int, int, int, in
                 if loading is None:
                     yield link, entry.trait, start + entry.coordinate, width, entry.coordinate, column, entry.scale
                     continue
+                used = layout.used[k] if layout.used else None
                 for q in range(width):  # zeros of Λ too: other variances of the same rank have the same slots
+                    if used is not None and not used[entry.coordinate, q]:
+                        continue
                     scale = entry.scale * float(loading[entry.coordinate, q])
                     yield link, entry.trait, start + q, width, q, column, scale
             link += 1

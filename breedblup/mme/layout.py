@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,42 @@ class EquationLayout:
         First equation of each term, and the end of the last.
     loadings
         Λ (order × r) of each term that is fitted so, None for all others.
+    used
+        Where such a Λ may have values, None for everywhere.
     """
 
     terms: tuple[DesignTerm, ...]
     starts: NDArray[np.int64]
     loadings: tuple[NDArray[np.float64] | None, ...]
+    used: tuple[NDArray[np.bool_] | None, ...] = ()
 
     @classmethod
     def of(cls, terms: Sequence[DesignTerm], variances: VarianceComponents | None = None) -> EquationLayout:
         """The layout of some terms; without variances every covariance matrix is taken to have full rank."""
         return cls._with(tuple(terms), tuple(_loading(term, variances) for term in terms))
+
+    @classmethod
+    def factored(
+        cls,
+        terms: Sequence[DesignTerm],
+        roots: Mapping[str, NDArray[np.float64]],
+        used: Mapping[str, NDArray[np.bool_]],
+    ) -> EquationLayout:
+        """The layout with every random term fitted as u = (Λ ⊗ I)v.
+
+        Parameters
+        ----------
+        roots
+            Λ by name of a random term, square: its columns may be zero.
+        used
+            Where each Λ may ever have values.
+        """
+        plain = cls._with(tuple(terms), (None,) * len(terms))
+        return replace(plain, used=tuple(used.get(term.name) for term in terms)).with_roots(roots)
+
+    def with_roots(self, roots: Mapping[str, NDArray[np.float64]]) -> EquationLayout:
+        """The same equations for other Λ of the same shapes."""
+        return replace(self, loadings=tuple(roots.get(term.name) for term in self.terms))
 
     @classmethod
     def _with(cls, terms: tuple[DesignTerm, ...], loadings: tuple[NDArray[np.float64] | None, ...]) -> EquationLayout:
@@ -133,6 +159,15 @@ class EquationLayout:
             for k in range(len(self.terms))
         ]
         return np.concatenate([*parts, [self.size]]).astype(np.int64)
+
+
+def independent_equations(layout: EquationLayout) -> NDArray[np.int64]:
+    """Equations of the random term of most levels, where these are independent and no record has two of them; else none."""
+    sizes = [layout.equations(k) * (term.kind == "random") for k, term in enumerate(layout.terms)]
+    k = int(np.argmax(sizes)) if sizes else 0
+    if not any(sizes) or layout.terms[k].relationship is not None or len(layout.terms[k].links) > 1:
+        return np.empty(0, dtype=np.int64)
+    return np.arange(layout.starts[k], layout.starts[k + 1], dtype=np.int64)
 
 
 def _loading(term: DesignTerm, variances: VarianceComponents | None) -> NDArray[np.float64] | None:

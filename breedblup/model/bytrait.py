@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from breedblup.errors import ModelError, name_some
 from breedblup.model.bases import Basis
+from breedblup.model.classes import Classes
 from breedblup.model.fixed import ByType, Fixed, FixedPart
 from breedblup.model.random import Effect, LevelGroup, Levels, Random, affects
 
@@ -21,6 +22,17 @@ class Regressor(NamedTuple):
 
     column: str | None
     basis: Basis
+    classes: tuple[Classes, ...] = ()
+
+    @classmethod
+    def of(cls, effect: Effect) -> Regressor:
+        """That of an effect."""
+        return cls(effect.column, effect.basis, effect.classes)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is 1."""
+        return self.column is None and not self.classes
 
 
 def is_intercept(term: FixedPart) -> bool:
@@ -30,7 +42,7 @@ def is_intercept(term: FixedPart) -> bool:
 
 def regressors_of(random: Random) -> tuple[Regressor, ...]:
     """What stands left of the bar, each once."""
-    return tuple(dict.fromkeys(Regressor(effect.column, effect.basis) for effect in random.effects))
+    return tuple(dict.fromkeys(Regressor.of(effect) for effect in random.effects))
 
 
 def terms_of(fixed: Sequence[FixedPart], random: Sequence[Random], trait: str) -> OneTrait:
@@ -40,7 +52,8 @@ def terms_of(fixed: Sequence[FixedPart], random: Sequence[Random], trait: str) -
     for term in random:
         own = [replace(effect, traits=()) for effect in term.effects if affects(effect, trait)]
         if own:
-            own_random.append(Random(tuple(sorted(own, key=lambda effect: effect.column is not None)), term.correlated))
+            own.sort(key=lambda effect: not Regressor.of(effect).is_constant)
+            own_random.append(Random(tuple(own), term.correlated))
     return tuple(own_fixed), tuple(own_random)
 
 
@@ -107,7 +120,7 @@ def _check_product(term: Random, own: list[Effect], trait: str) -> None:
     """In one trait each group has the same effects, each once, as ``(1 + t | animal + dam)`` has."""
     of_group: dict[LevelGroup, list[Regressor]] = {}
     for effect in own:
-        of_group.setdefault(effect.group, []).append(Regressor(effect.column, effect.basis))
+        of_group.setdefault(effect.group, []).append(Regressor.of(effect))
     spelled: dict[Hashable, LevelGroup] = {}
     for group, regressors in of_group.items():
         repeated = Counter(regressors).most_common(1)[0][1] > 1
@@ -139,16 +152,16 @@ def _joined_random(
             )
         for effect in term.effects:
             group = spelled[group_key(effect.group)]
-            regressor = Regressor(effect.column, effect.basis)
+            regressor = Regressor.of(effect)
             groups[group] = regressors[regressor] = None
             affected.setdefault((group, regressor), []).append(trait)
     effects = tuple(
-        Effect(group, *regressor, traits=_some(traits, affected[group, regressor]))
+        Effect(group, regressor.column, regressor.basis, _some(traits, affected[group, regressor]), regressor.classes)
         for group in groups
         for regressor in regressors
         if (group, regressor) in affected
     )
-    several = len(effects) > 1 or effects[0].basis.size > 1
+    several = len(effects) > 1 or effects[0].basis.size > 1 or bool(effects[0].classes)
     return Random(effects, correlated or not several)
 
 
@@ -166,5 +179,5 @@ def _fixed_key(term: FixedPart) -> Hashable:
     if isinstance(term, Fixed):
         return Fixed, frozenset(term.factors)
     if isinstance(term, ByType):
-        return ByType, frozenset(term.columns)
+        return ByType, frozenset(term.columns), frozenset(term.factors)
     return term.column, term.basis, frozenset(term.within)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from breedblup.errors import ModelError
+from breedblup.errors import ModelError, name_some
 from breedblup.model.bases import LINEAR, Basis
 from breedblup.model.checks import checked_names
 
@@ -80,14 +80,23 @@ class Covariate:
 class ByType:
     """Bare names of a formula: each is a factor or a covariate by the type of its column, as in lme4.
 
-    ``traits`` are those that it affects; none stands for all of the model.
+    ``traits`` are those that it affects; none stands for all of the model. ``factors`` are those of the columns that are
+    factors whatever their type, as in ``factor(herd):age``.
     """
 
     columns: tuple[str, ...]
     traits: tuple[str, ...] = ()
+    factors: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", checked_names(self.columns, "the columns of ByType", at_least=1))
+        factors = checked_names(self.factors, "the factors of ByType")
+        object.__setattr__(self, "factors", tuple(column for column in self.columns if column in factors))
+        if not set(factors) < set(self.columns):
+            raise ModelError(
+                f"the factors of ByType are some of its columns, not all; found {name_some(factors)} of "
+                f"{name_some(self.columns)}"
+            )
         object.__setattr__(self, "traits", checked_names(self.traits, "the traits of ByType"))
 
     @property

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from breedblup.errors import ModelError, name_some, nearest
+from breedblup.formula import sources_of
 from breedblup.model.bytrait import check_written, joined_terms, terms_of
 from breedblup.model.checks import checked_names, checked_terms
+from breedblup.model.coordinates import Coordinate, coordinates_of
 from breedblup.model.fixed import ByType, Covariate, Fixed, FixedPart
 from breedblup.model.overview import model_table
 from breedblup.model.plain import parts_from_plain, plain_from_parts, toml_text
-from breedblup.model.random import Coordinate, Random, coordinates_of
+from breedblup.model.random import Random
 from breedblup.model.residual import Parts, Residual
 from breedblup.model.rules import check_terms, check_traits, settled_residual
 from breedblup.model.wording import formulas_from_parts, parts_from_formula, random_keys
@@ -84,8 +86,9 @@ class Model:
         text
             Such as ``milk ~ herd:year + factor(parity) + poly(age, 2) + (1 | animal)``. A bare name is a factor or a
             covariate by the type of its column; ``factor()`` and ``covariate()`` decide it; a bare name that
-            multiplies a covariate is a factor, one left of a bar a covariate. The intercept is implied, ``0 +`` removes
-            it. ``(wwt, pwt) ~`` gives several traits the same terms. In a list, equal fixed terms are one term of
+            multiplies a covariate is a factor, one left of a bar a covariate unless its column holds text. The
+            intercept is implied, ``0 +`` removes it. ``log(x)``, ``I(x^2)`` and their like are columns made of
+            others. ``(wwt, pwt) ~`` gives several traits the same terms. In a list, equal fixed terms are one term of
             several traits, and so are random terms with the same first group (the first of each formula, the second
             of each, ...): their effects share one covariance matrix.
         weights
@@ -117,16 +120,34 @@ class Model:
         return random_keys(self.random)
 
     def coordinates(self, key: str) -> tuple[Coordinate, ...]:
-        """Rows of the covariance matrix of a random term; `ModelError` where no term has this key."""
+        """Rows of the covariance matrix of a random term.
+
+        Raises
+        ------
+        ModelError
+            No term has this key, or it has a factor left of its bar whose classes are not known yet.
+        """
         keys = self.keys
         if key not in keys:
             known = name_some(keys) or "none"
             raise ModelError(f"the model has no random term {key!r}{nearest(key, keys)} (it has {known})")
-        return coordinates_of(self.random[keys.index(key)], self.traits)
+        term = self.random[keys.index(key)]
+        for effect in term.effects:
+            if not effect.is_complete:
+                raise ModelError(
+                    f"the random term {key!r} has an effect for each class of {effect.label!r}, which the records know -> "
+                    "name them, as in factor(x, levels=(A, B)), or take complete_model(model, records)"
+                )
+        return coordinates_of(term, self.traits)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that the records need, each once: traits, fixed, random, weights and classes."""
+        """Every column that the records need, each once: traits, fixed, random, weights and classes; ``x`` for ``log(x)``."""
+        return sources_of(self.computed_columns)
+
+    @property
+    def computed_columns(self) -> tuple[str, ...]:
+        """The same with functions of columns as they are, ``log(x)``, not taken apart."""
         parts = (*self.fixed, *self.random, self.residual)
         return tuple(dict.fromkeys([*self.traits, *(name for part in parts for name in part.columns)]))
 

@@ -8,8 +8,9 @@ from textwrap import wrap
 from breedblup.formula.tokens import number_text
 from breedblup.model.bases import Basis
 from breedblup.model.bytrait import is_intercept
+from breedblup.model.coordinates import coordinates_of, effect_classes, group_label
 from breedblup.model.fixed import ByType, Fixed, FixedPart
-from breedblup.model.random import Effect, Members, Random, affects, coordinates_of, group_label
+from breedblup.model.random import Effect, Members, Random, affects
 from breedblup.model.residual import Parts, Residual
 
 _WIDTH = 100
@@ -71,13 +72,27 @@ def _described_random(term: Random, traits: tuple[str, ...]) -> list[str]:
         lines = [f"K of {name!r} where given, else identity"]
     else:
         lines = [f"K of {name!r}"]
-    bases = {effect.label: effect.basis for effect in term.effects if effect.basis.kind != "linear"}
+    lines += dict.fromkeys(_described_classes(term, effect) for effect in term.effects if effect.classes)
+    bases = {
+        effect.basis.label(effect.column): effect.basis
+        for effect in term.effects
+        if effect.column is not None and effect.basis.kind != "linear"
+    }
     lines += [f"{label}: {_described_basis(basis)}" for label, basis in bases.items()]
     rows = coordinates_of(term, traits)
-    if len(rows) > 1:
+    if len(rows) > 1 and all(effect.is_complete for effect in term.effects):
         kind = "covariance matrix" if term.correlated else "covariance matrix, effects uncorrelated"
         lines += wrap(f"{kind} {len(rows)} x {len(rows)}: {', '.join(str(row) for row in rows)}", _WIDTH)
     return lines
+
+
+def _described_classes(term: Random, effect: Effect) -> str:
+    """Which classes have an effect."""
+    if not effect.is_complete:
+        by_type = any(classes.by_type for classes in effect.classes)
+        return f"{effect.label}: classes that the records have{', or regression, by type' if by_type else ''}"
+    shown = ", ".join(":".join(levels) for levels in effect_classes(term, effect))
+    return f"{effect.label}: classes {shown}"
 
 
 def _weighted(residual: Residual) -> str:
@@ -110,6 +125,6 @@ def _equations(parts: Parts) -> list[list[str]]:
 
 def _in_words(term: Random, effect: Effect) -> str:
     """``animal (direct)``, ``dam (maternal)``, ``animal:leg(dim, 2)``."""
-    named = str(effect.group) if effect.column is None else f"{effect.group}:{effect.label}"
+    named = str(effect.group) if effect.label == "1" else f"{effect.group}:{effect.label}"
     label = group_label(term, effect.group)
     return f"{named} ({label})" if label and label != str(effect.group) else named

@@ -10,6 +10,7 @@ from typing import Any
 from breedblup.errors import ModelError, name_some
 from breedblup.model.bases import Basis
 from breedblup.model.checks import checked_list, checked_table
+from breedblup.model.classes import Classes
 from breedblup.model.fixed import ByType, Covariate, Fixed, FixedPart
 from breedblup.model.random import Effect, LevelGroup, Levels, Members, Random
 from breedblup.model.residual import Parts, Residual
@@ -67,7 +68,7 @@ def _plain_fixed(term: FixedPart) -> dict[str, Any]:
     if isinstance(term, Fixed):
         plain = {"factors": list(term.factors)}
     elif isinstance(term, ByType):
-        plain = {"columns": list(term.columns)}
+        plain = {"columns": list(term.columns)} | ({"as_factors": list(term.factors)} if term.factors else {})
     else:
         plain = {"covariate": term.column} | _plain_basis(term.basis)
         if term.within:
@@ -110,7 +111,14 @@ def _plain_effect(effect: Effect) -> dict[str, Any]:
             plain["relationship"] = effect.group.relationship
     if effect.column is not None:
         plain |= {"covariate": effect.column} | _plain_basis(effect.basis)
+    if effect.classes:
+        plain["classes"] = [_plain_classes(classes) for classes in effect.classes]
     return plain | _plain_traits(effect)
+
+
+def _plain_classes(classes: Classes) -> dict[str, Any]:
+    plain: dict[str, Any] = {"column" if classes.by_type else "factor": classes.factor}
+    return plain | ({"levels": list(classes.levels)} if classes.levels else {})
 
 
 def _plain_residual(residual: Residual) -> dict[str, Any]:
@@ -122,13 +130,17 @@ def _plain_residual(residual: Residual) -> dict[str, Any]:
 
 def _fixed_term(entry: object) -> FixedPart:
     kinds = ("factors", "columns", "covariate")
-    table = checked_table(entry, (*kinds, *_BASIS, "within", "traits"), (), "fixed term")
+    table = checked_table(entry, (*kinds, *_BASIS, "within", "as_factors", "traits"), (), "fixed term")
     kind = _one_of(table, kinds, "a fixed term")
     traits = table.get("traits", ())
     if kind == "covariate":
+        checked_table(table, (kind, *_BASIS, "within", "traits"), (), f"fixed term with {kind!r}")
         return Covariate(table["covariate"], _basis(table), table.get("within", ()), traits)
+    if kind == "columns":
+        checked_table(table, (kind, "as_factors", "traits"), (), f"fixed term with {kind!r}")
+        return ByType(table["columns"], traits, table.get("as_factors", ()))
     checked_table(table, (kind, "traits"), (), f"fixed term with {kind!r}")
-    return Fixed(table["factors"], traits) if kind == "factors" else ByType(table["columns"], traits)
+    return Fixed(table["factors"], traits)
 
 
 def _random_term(entry: object) -> Random:
@@ -142,19 +154,26 @@ def _random_term(entry: object) -> Random:
 
 
 def _effect(entry: object) -> Effect:
-    known = (*_LEVELS, "members", "weights", "covariate", *_BASIS, "traits")
+    known = (*_LEVELS, "members", "weights", "covariate", *_BASIS, "classes", "traits")
     table = checked_table(entry, known, (), "effect of a random term")
     kind = _one_of(table, ("factors", "members"), "an effect of a random term")
     own = _LEVELS if kind == "factors" else ("members", "weights")
     regression = ("covariate", *_BASIS) if "covariate" in table else ("covariate",)
     where = f"effect with {kind!r} and {'a' if 'covariate' in table else 'no'} 'covariate'"
-    checked_table(table, (*own, *regression, "traits"), (), where)
+    checked_table(table, (*own, *regression, "classes", "traits"), (), where)
     group: LevelGroup
     if kind == "factors":
         group = Levels(**{key: table[key] for key in _LEVELS if key in table})
     else:
         group = Members(table["members"], table.get("weights", ()))
-    return Effect(group, table.get("covariate"), _basis(table), table.get("traits", ()))
+    classes = tuple(_classes(one) for one in checked_list(table.get("classes", []), "classes of an effect"))
+    return Effect(group, table.get("covariate"), _basis(table), table.get("traits", ()), classes)
+
+
+def _classes(entry: object) -> Classes:
+    table = checked_table(entry, ("factor", "column", "levels"), (), "classes of an effect")
+    kind = _one_of(table, ("factor", "column"), "an entry of classes")
+    return Classes(table[kind], table.get("levels", ()), by_type=kind == "column")
 
 
 def _basis(table: Mapping[str, Any]) -> Basis:

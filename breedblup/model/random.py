@@ -1,4 +1,4 @@
-"""Random terms: which levels a record reaches, which effects these have, and the rows of their covariance matrix."""
+"""Random terms: which levels a record reaches, and which effects these have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from breedblup.errors import ModelError, name_some
 from breedblup.formula.tokens import number_text
 from breedblup.model.bases import LINEAR, Basis
 from breedblup.model.checks import checked_names, checked_terms, checked_weights
+from breedblup.model.classes import Classes
 from breedblup.model.fixed import FixedPart
 
 
@@ -108,12 +109,15 @@ class Effect:
         The covariate that multiplies the effect and its functions, an effect for each; None for a 1.
     traits
         Those that it affects; none stands for all of the model.
+    classes
+        Factors that multiply it: an effect for each (combination) of their classes.
     """
 
     group: LevelGroup
     column: str | None = None
     basis: Basis = LINEAR
     traits: tuple[str, ...] = ()
+    classes: tuple[Classes, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.group, Levels | Members):
@@ -125,22 +129,32 @@ class Effect:
         if self.basis.kind == "polynomial":
             raise ModelError(
                 f"poly({self.column}, {self.basis.degree}) depends on the records in use and cannot be a random regression; "
-                "write leg() or bspline()"
+                "write leg(), bspline(), or its powers as columns, x + I(x^2)"
             )
         if self.column is not None:
             checked_names((self.column,), "the column of an Effect")
         object.__setattr__(self, "traits", checked_names(self.traits, "the traits of an Effect"))
+        object.__setattr__(self, "classes", checked_terms(self.classes, (Classes,), "class"))
+        own = () if self.column is None else (self.column,)
+        checked_names((*(classes.factor for classes in self.classes), *own), "the columns of an Effect")
 
     @property
     def label(self) -> str:
-        """``1``, ``dim``, ``leg(dim, 2)``."""
-        return "1" if self.column is None else self.basis.label(self.column)
+        """``1``, ``dim``, ``leg(dim, 2)``, ``breed:leg(dim, 2)``."""
+        own = () if self.column is None else (self.basis.label(self.column),)
+        return ":".join((*(classes.factor for classes in self.classes), *own)) or "1"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the classes of all of its factors are known."""
+        return all(classes.levels for classes in self.classes)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that the effect needs."""
         weights = self.group.weight_columns if isinstance(self.group, Members) else ()
-        return (*self.group.columns, *weights, *(() if self.column is None else (self.column,)))
+        own = () if self.column is None else (self.column,)
+        return (*self.group.columns, *weights, *(classes.factor for classes in self.classes), *own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,55 +212,6 @@ class Random:
         return tuple(dict.fromkeys(name for effect in self.effects for name in effect.columns))
 
 
-@dataclass(frozen=True, slots=True)
-class Coordinate:
-    """One of the effects that a level of a random term has: a row of its covariance matrix."""
-
-    effect: str
-    trait: str
-
-    def __str__(self) -> str:
-        return f"{self.effect} {self.trait}"
-
-
-def coordinates_of(random: Random, traits: tuple[str, ...]) -> tuple[Coordinate, ...]:
-    """Rows of the covariance matrix of a random term: effect or coefficient outer, trait inner."""
-    rows = []
-    for effect in random.effects:
-        for label in effect_labels(random, effect):
-            rows += [Coordinate(label, trait) for trait in traits if affects(effect, trait)]
-    return tuple(rows)
-
-
 def affects(term: FixedPart | Effect, trait: str) -> bool:
     """Whether a term belongs to a trait."""
     return not term.traits or trait in term.traits
-
-
-def effect_labels(random: Random, effect: Effect) -> tuple[str, ...]:
-    """What tables call the coefficients of an effect: ``direct``, ``maternal``, ``0``, ``maternal 0``, ``dim``."""
-    group = group_label(random, effect.group)
-    own = [other for other in random.effects if other.group == effect.group]
-    if effect.column is None:
-        coefficients = ["" if all(other.column is None for other in own) else "intercept"]
-    elif effect.basis.kind == "linear":
-        coefficients = [effect.column]
-    else:
-        several = len({(other.column, other.basis) for other in own if other.basis.kind != "linear"}) > 1
-        before = f"{effect.label} " if several else ""
-        coefficients = [f"{before}{k}" for k in range(effect.basis.size)]
-    return tuple(" ".join(filter(None, (group, name))) or "direct" for name in coefficients)
-
-
-def group_label(random: Random, group: LevelGroup) -> str:
-    """Nothing where there is one group; otherwise direct, maternal, associative, or the group itself."""
-    groups = random.groups
-    if len(groups) == 1:
-        return ""
-    if group == groups[0]:
-        return "direct"
-    single = len(group.columns) == 1 or isinstance(group, Levels)
-    alike = [other for other in groups[1:] if (len(other.columns) == 1 or isinstance(other, Levels)) == single]
-    if len(alike) > 1:
-        return str(group)
-    return "maternal" if single else "associative"

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 from breedblup.errors import ModelError, name_some, nearest
+from breedblup.formula import sources_of
 from breedblup.model.bytrait import group_key, is_intercept
+from breedblup.model.coordinates import coordinates_of, margin_of
 from breedblup.model.fixed import Covariate, FixedPart
-from breedblup.model.random import Levels, Random, affects, coordinates_of
+from breedblup.model.random import Levels, Random, affects
 from breedblup.model.residual import Parts, Residual
 
 
@@ -42,9 +44,9 @@ def check_terms(parts: Parts, keys: Sequence[str]) -> None:
                 names.append((key, _sorted_key(term, key)))
         _check_names(names)
     _check_names([(key, _sorted_key(term, key)) for term, key in zip(random, keys, strict=True)])
-    used = {name for part in (*fixed, *random, residual) for name in part.columns}
+    used = set(sources_of([name for part in (*fixed, *random, residual) for name in part.columns]))
     for trait in traits:
-        if trait in used:
+        if used & set(sources_of([trait])):
             raise ModelError(f"the trait {trait!r} stands also among the terms or weights; leave it out there")
         _check_constant([term for term in fixed if affects(term, trait)])
         _check_repeated(dict(zip(keys, random, strict=True)), trait)
@@ -79,7 +81,9 @@ def _check_repeated(random: Mapping[str, Random], trait: str) -> None:
     seen: dict[Hashable, str] = {}
     for key, term in random.items():
         own = frozenset(
-            (group_key(effect.group), effect.column, effect.basis) for effect in term.effects if affects(effect, trait)
+            (group_key(effect.group), effect.column, effect.basis, effect.classes)
+            for effect in term.effects
+            if affects(effect, trait)
         )
         first = seen.setdefault(own, key)
         if own and first != key:
@@ -122,14 +126,27 @@ def _check_random(term: Random, traits: tuple[str, ...]) -> None:
     for trait in traits:
         own = [effect for effect in term.effects if affects(effect, trait)]
         curve = next((effect for effect in own if effect.basis.has_constant), None)
-        if curve is not None and any(effect.column is None for effect in own):
+        if curve is not None and any(effect.column is None and not effect.classes for effect in own):
             raise ModelError(
                 f"{curve.label} of the random term {term.key!r} has a constant of its own; leave the effect without a "
                 "column out"
             )
+    _check_margins(term, traits)
     row, number = Counter(coordinates_of(term, traits)).most_common(1)[0]
     if number > 1:
         raise ModelError(
             f"two effects of the random term {term.key!r} are called {str(row)!r}; leave one out, or give it a copy of "
             "the column under another name"
         )
+
+
+def _check_margins(term: Random, traits: tuple[str, ...]) -> None:
+    """Where an effect is that of differences from a reference class, its trait has the effect of the reference."""
+    for effect in term.effects if term.correlated else ():
+        for margin in (margin_of(term, effect, classes) for classes in effect.classes):
+            lacking = [trait for trait in traits if margin and affects(effect, trait) and not affects(margin, trait)]
+            if margin and lacking:
+                raise ModelError(
+                    f"the random term {term.key!r} has the effects {margin.label!r} and {effect.label!r}, but for "
+                    f"{lacking[0]!r} only the second; write the same left of the bar for each trait"
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from breedblup.errors import ModelError, name_some
 from breedblup.formula import (
@@ -13,12 +14,15 @@ from breedblup.formula import (
     Membership,
     ParsedFormula,
     RandomTerm,
+    expression_of,
     has_constant,
     parse_formula,
+    product_name,
 )
-from breedblup.model.bases import BASIS_FUNCTIONS, Basis
-from breedblup.model.bytrait import OneTrait, is_intercept, joined_terms, regressors_of, terms_of
+from breedblup.model.bases import BASIS_FUNCTIONS, LINEAR, Basis
+from breedblup.model.bytrait import OneTrait, Regressor, is_intercept, joined_terms, regressors_of, terms_of
 from breedblup.model.checks import checked_names, is_list
+from breedblup.model.classes import Classes
 from breedblup.model.fixed import INTERCEPT, ByType, Covariate, Fixed, FixedPart
 from breedblup.model.random import Effect, LevelGroup, Levels, Members, Random
 from breedblup.model.residual import Parts, Residual
@@ -53,12 +57,24 @@ def formulas_from_parts(parts: Parts) -> tuple[str, ...]:
 
 
 def random_keys(random: Sequence[Random]) -> tuple[str, ...]:
-    """What variances call each random term: the text right of its bar, or that between its parentheses."""
+    """What variances call each random term: the text right of its bar, or that between its parentheses.
+
+    Factors left of the bar are bare names there, so that a term is called the same before and after its classes are known.
+    """
     keys = [term.key for term in random]
-    return tuple(
-        key if keys.count(key) == 1 else str(_written_random(term))[1:-1]
-        for key, term in zip(keys, random, strict=True)
-    )
+    return tuple(key if keys.count(key) == 1 else _whole_key(term) for key, term in zip(keys, random, strict=True))
+
+
+def _whole_key(term: Random) -> str:
+    written = _written_random(term)
+    effects = tuple(Interaction(tuple(sorted(map(_bare, one.parts), key=str))) for one in written.effects)
+    return str(replace(written, effects=effects))[1:-1]
+
+
+def _bare(part: Column | Call) -> Column | Call:
+    """The name of a factor or covariate without its role."""
+    role = isinstance(part, Call) and part.function in ("factor", "covariate") and expression_of(part.column) is None
+    return Column(part.column) if isinstance(part, Call) and role else part
 
 
 def _single_responses(parsed: list[ParsedFormula]) -> tuple[str, ...]:
@@ -92,20 +108,32 @@ def _terms(parsed: ParsedFormula) -> OneTrait:
 def _fixed_term(term: Interaction) -> FixedPart:
     """The term that a fixed part of a formula means; bare names beside a covariate are factors."""
     covariates = [part for part in term.parts if isinstance(part, Call) and part.function != "factor"]
-    if len(covariates) > 1:
-        raise ModelError(f"{term}: a term can hold one covariate; make their product a column of the records")
+    levels = [part for part in term.parts if isinstance(part, Call) and part.levels]
+    if levels:
+        raise ModelError(
+            f"{term}: levels= stands left of a bar; a fixed factor has the levels of its column, in the order of a polars Enum "
+            "or pandas Categorical -> leave levels= out"
+        )
     factors = [part for part in term.parts if part not in covariates]
     names = tuple(part.name if isinstance(part, Column) else part.column for part in factors)
     if covariates:
-        return Covariate(covariates[0].column, _basis(covariates[0]), names)
+        return Covariate(*_product(covariates, str(term)), names)
     bare = [part.name for part in factors if isinstance(part, Column)]
     if not bare:
         return Fixed(names)
-    if len(bare) < len(names):
+    return ByType(names, factors=tuple(name for name in names if name not in bare))
+
+
+def _product(covariates: Sequence[Call], where: str) -> tuple[str, Basis]:
+    """The covariate of a term, or the product of several as a column of its own."""
+    if len(covariates) == 1:
+        return covariates[0].column, _basis(covariates[0])
+    if any(call.function != "covariate" for call in covariates):
         raise ModelError(
-            f"{term}: whether {name_some(bare)} is a factor or a covariate must be said; write factor() or covariate()"
+            f"{where}: of several covariates only the columns themselves are multiplied, not functions such as poly(); write "
+            "their product, as in I(x * z)"
         )
-    return ByType(names)
+    return product_name([call.column for call in covariates]), LINEAR
 
 
 def _basis(call: Call) -> Basis:
@@ -116,28 +144,30 @@ def _basis(call: Call) -> Basis:
 def _random_term(term: RandomTerm) -> Random:
     """The effects of each group, in the order in which they are written."""
     groups = [_group(group) for group in term.groups]
-    effects = [Effect(group, *_regressor(part, term)) for group in groups for part in term.effects]
+    regressors = [_regressor(part) for part in term.effects]
+    effects = [Effect(group, one.column, one.basis, (), one.classes) for group in groups for one in regressors]
     if term.intercept and not any(has_constant(part) for part in term.effects):
         effects = [Effect(group) for group in groups] + effects
     return Random(tuple(effects), term.correlated)
 
 
-def _regressor(interaction: Interaction, term: RandomTerm) -> tuple[str, Basis]:
-    """The covariate left of a bar; a bare name is one."""
-    if len(interaction.parts) > 1:
-        raise ModelError(
-            f"{term}: {interaction} cannot stand left of the bar; make the product a column of the records, or nest the "
-            "groups, as in (1 | animal:herd)"
-        )
-    part = interaction.parts[0]
-    if isinstance(part, Column):
-        return part.name, Basis("linear")
-    if part.function == "factor":
-        raise ModelError(
-            f"{term}: {interaction} cannot stand left of the bar; make a column of 0 and 1 for each class, and write "
-            "(0 + class1 + class2 | group)"
-        )
-    return part.column, _basis(part)
+def _regressor(interaction: Interaction) -> Regressor:
+    """What stands left of a bar: covariates, factors, and names between which the types of their columns decide.
+
+    A name by itself is a covariate unless its column holds text; one that multiplies a covariate is a factor.
+    """
+    covariates = [part for part in interaction.parts if isinstance(part, Call) and part.function != "factor"]
+    factors = [part for part in interaction.parts if part not in covariates]
+    if not covariates and len(factors) == 1 and isinstance(factors[0], Column):
+        return Regressor(factors[0].name, LINEAR)
+    classes = tuple(
+        Classes(part.name, by_type=not covariates) if isinstance(part, Column) else Classes(part.column, part.levels)
+        for part in factors
+    )
+    if not covariates:
+        return Regressor(None, LINEAR, classes)
+    column, basis = _product(covariates, str(interaction))
+    return Regressor(column, basis, classes)
 
 
 def _group(group: Group | Membership) -> LevelGroup:
@@ -158,7 +188,8 @@ def _written(term: FixedPart) -> Interaction:
     if isinstance(term, Fixed):
         return Interaction(tuple(Call("factor", name) for name in term.factors))
     if isinstance(term, ByType):
-        return Interaction(tuple(Column(name) for name in term.columns))
+        declared = term.factors
+        return Interaction(tuple(Call("factor", name) if name in declared else Column(name) for name in term.columns))
     return Interaction((*(Column(name) for name in term.within), _written_basis(term.column, term.basis)))
 
 
@@ -171,16 +202,24 @@ def _written_basis(column: str, basis: Basis) -> Call:
 def _written_random(term: Random) -> RandomTerm:
     """The random term as a formula writes it, for all of its traits together."""
     regressors = regressors_of(term)
-    effects = tuple(
-        Interaction((Column(column) if basis.kind == "linear" else _written_basis(column, basis),))
-        for column, basis in regressors
-        if column is not None
-    )
-    intercept = any(column is None or basis.has_constant for column, basis in regressors)
+    effects = tuple(_written_regressor(one) for one in regressors if not one.is_constant)
+    intercept = any(one.is_constant or one.basis.has_constant for one in regressors)
     return RandomTerm(tuple(_written_group(group) for group in term.groups), intercept, effects, term.correlated)
+
+
+def _written_regressor(regressor: Regressor) -> Interaction:
+    column, basis, classes = regressor
+    parts: list[Column | Call] = [
+        Column(one.factor) if one.by_type else Call("factor", one.factor, levels=one.levels) for one in classes
+    ]
+    if column is not None:
+        bare = basis.kind == "linear" and not classes and expression_of(column) is None
+        parts.append(Column(column) if bare else _written_basis(column, basis))
+    return Interaction(tuple(parts))
 
 
 def _written_group(group: LevelGroup) -> Group | Membership:
     if isinstance(group, Members):
-        return Membership(group.columns, group.weights)
+        same = len(set(group.weights)) == 1
+        return Membership(group.columns, group.weights[:1] if same else group.weights)
     return Group(group.factors, group.identity, group.relationship)

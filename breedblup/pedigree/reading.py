@@ -46,8 +46,6 @@ class CodedPedigree:
     ----------
     sire_group, dam_group
         Number of the declared group that an unknown parent belongs to, -1 where none; None where no groups are declared.
-    ungrouped
-        Unknown sires and dams of animals with a row of their own for which no group is given.
     twins
         One row for each identical twin or clone: id, of (the animal whose genotype it shares), position of that.
     """
@@ -61,7 +59,6 @@ class CodedPedigree:
     report: PedigreeReport
     sire_group: NDArray[np.int32] | None = None
     dam_group: NDArray[np.int32] | None = None
-    ungrouped: int = 0
     twins: pl.DataFrame = field(default_factory=NO_TWINS.clone)
 
 
@@ -182,7 +179,7 @@ def _in_order(animals: Animals, order: NDArray[np.int32] | None, report: Pedigre
     """Animals in the order parents first, and where the user's rows went."""
     coded = CodedPedigree(
         animals.ids, animals.sire, animals.dam, np.arange(len(animals.ids), dtype=np.int32), animals.sex, animals.birth,
-        report, animals.sire_group, animals.dam_group, _ungrouped(animals), animals.twins,
+        report, animals.sire_group, animals.dam_group, animals.twins,
     )  # fmt: skip
     if order is None:
         return coded
@@ -202,15 +199,6 @@ def _in_order(animals: Animals, order: NDArray[np.int32] | None, report: Pedigre
         dam_group=None if coded.dam_group is None else coded.dam_group[order],
         twins=coded.twins.with_columns(position=pl.Series(new[coded.twins["position"].to_numpy()], dtype=pl.Int32)),
     )
-
-
-def _ungrouped(animals: Animals) -> int:
-    """Unknown parents of rows that have no group."""
-    if animals.sire_group is None or animals.dam_group is None:
-        return 0
-    own = slice(0, animals.own_rows)
-    without = ((animals.sire < 0) & (animals.sire_group < 0))[own], ((animals.dam < 0) & (animals.dam_group < 0))[own]
-    return sum(int(np.count_nonzero(lacking)) for lacking in without)
 
 
 def refuse_unused_groups(name: str, coded: CodedPedigree, groups: tuple[str, ...]) -> None:

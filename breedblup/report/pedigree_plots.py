@@ -11,12 +11,11 @@ import polars as pl
 from breedblup.errors import ModelError
 from breedblup.pedigree import PedigreeDescription
 from breedblup.pedigree.intervals import paths_known
+from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-BLUE, ORANGE, GREY = "#2f6690", "#d1603d", "#8a8f98"
 
 FEWEST = 3
 """Offspring that became parents, of a path and year, from which their mean age is drawn."""
@@ -39,11 +38,7 @@ def plot_pedigree(description: PedigreeDescription) -> Figure:
         raise ModelError(
             f"plot_pedigree takes what describe(pedigree) gives, found a {type(description).__name__} -> describe it first"
         )
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ModelError("plots need matplotlib, which is not installed -> pip install 'breedblup[plot]'") from None
-    figure = Figure(figsize=(11.0, 7.6), layout="constrained")
+    figure = new_figure(11.0, 7.6)
     panels: list[tuple[str, Callable[[Axes, PedigreeDescription], bool]]] = [
         ("Inbreeding by birth year", _inbreeding),
         ("Known ancestors of the reference", _completeness),
@@ -51,10 +46,7 @@ def plot_pedigree(description: PedigreeDescription) -> Figure:
         ("Generation interval by birth year of the offspring", _intervals),
     ]
     for axes, (title, draw) in zip(figure.subplots(2, 2).flat, panels, strict=True):
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        axes.tick_params(labelsize=9)
+        prepare_axes(axes, title)
         if not draw(axes, description):
             axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", va="center", color=GREY)
             axes.set_xticks([])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from rich.cells import cell_len
 
 from breedblup.analysis import Prepared
+from breedblup.analysis.sections import aligned
 from breedblup.design import Design
 from breedblup.errors import counted
 from breedblup.model import Model
@@ -154,16 +152,3 @@ def _residual_sum(design: Design, variances: VarianceComponents, trait: int) -> 
         return float(variances.residual_matrix()[trait, trait]) * float(inverse[observed].sum())
     of_level = [variances.residual_matrix(level)[trait, trait] for level in design.residual_levels]
     return float(np.asarray(of_level)[design.residual_codes[observed]] @ inverse[observed])
-
-
-def aligned(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
-    """Lines of a table, columns two blanks apart, also where letters are two cells wide; numbers stand to the right."""
-    widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = []
-        for cell, width, right in zip(row, widths, numeric, strict=True):
-            blanks = " " * (width - cell_len(cell))
-            cells.append(blanks + cell if right else cell + blanks)
-        lines.append("  ".join(cells).rstrip())
-    return lines

@@ -35,7 +35,8 @@ File names are relative to the folder of the TOML file. All that can be given (t
     weights = "w"                       # column of record weights: residual variance R/w; or { milk = "w" }
     residual_classes = "herd"           # each class has a residual (co)variance of its own; or a list of factors
 
-    [variances]                         # * a number or a matrix (list of rows) for each random term, and the residual
+    [variances]                         # a number or a matrix (list of rows) for each random term, and the residual; to
+                                        # estimate them they can be left out, and are starting values otherwise
     animal = 20.0                       # keys: the text right of the bar; order of rows: effect outer, trait inner
     "ide(animal)" = 12.0                # quotes around names with other signs than letters, digits, _ and -
     residual = 28.0                     # or a table: a number or a matrix for each class
@@ -57,6 +58,24 @@ File names are relative to the folder of the TOML file. All that can be given (t
     tolerance = 1e-6
     maximum_rounds = 10000
     memory_gib = 16.0                   # what the run may use; otherwise what the machine has free
+
+    [reml]                              # how `breedblup reml` estimates the variances
+    method = "ai"                       # or "em", "px-em"
+    likelihood = "reml"                 # or "ml"
+    information = "average"             # that standard errors come from; or "observed", "expected"
+    max_rounds = 100
+    gain = 1e-8                         # what a further round may promise in -2 log L
+    change = 1e-6                       # and in any parameter, relative
+    folder = "results/variances"        # left out: that of [results], with -variances behind it
+
+    [reml.structures]                   # of the matrix of a random term, or of the residual
+    "animal + dam" = "diagonal"         # or "unstructured", { kind = "reduced_rank", rank = 1 }, { kind = "fixed", value = 20.0 }
+
+    [reml.bounds]                       # of elements of these matrices
+    "ide(animal)" = { lower = 1.0 }     # or upper, or both
+
+    [reml.ties]
+    "animal[2,2]" = { to = "animal[1,1]", factor = 2.0 }
 
     [[combinations]]                    # any number of them
     name = "total"                      # *
@@ -95,6 +114,7 @@ from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
 from breedblup.pedigree import GroupRule, PedigreeColumns, PedigreeRules
 from breedblup.run.fitted import combinations_of, model_of, variances_of
+from breedblup.run.reml_task import RemlTask, reml_task_of
 from breedblup.run.schema import BaseSection, GroupRuleSection, PedigreeSection, Sections, SolveSection, parse_sections
 from breedblup.run.sources import MatrixInput, Source, sources_of
 from breedblup.run.syntax import read_toml
@@ -126,6 +146,10 @@ class Configuration:
         The file, and what it says as it was read.
     relationships
         Where each relationship comes from, by the name that random terms look up.
+    variances
+        None where they are to be estimated.
+    reml
+        How variances are estimated.
     combinations
         What is made of the breeding values, by its place in the file.
     base
@@ -137,9 +161,10 @@ class Configuration:
     pedigree: PedigreeInput | None
     records: Path
     model: Model
-    variances: VarianceComponents
+    variances: VarianceComponents | None
     relationships: Mapping[str, Source]
     options: EvaluateOptions
+    reml: RemlTask
     combinations: Mapping[str, CombinationSpec]
     folder: Path
     format: Literal["csv", "parquet"]
@@ -186,9 +211,10 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         pedigree=None if sections.pedigree is None else _pedigree(place, sections.pedigree),
         records=place.parent / sections.records.file,
         model=model,
-        variances=variances_of(place.name, sections.variances, model),
+        variances=None if sections.variances is None else variances_of(place.name, sections.variances, model),
         relationships=relationships,
         options=_options(sections),
+        reml=reml_task_of(place, sections),
         combinations=combinations_of(place.name, sections),
         folder=(place.parent / sections.results.folder).resolve(),
         format=sections.results.format,

@@ -89,7 +89,7 @@ def variances_of(name: str, given: Mapping[str, Any], model: Model) -> VarianceC
     for key, value in given.items():
         classes = value if key == "residual" and isinstance(value, dict) else {None: value}
         for level, inner in classes.items():
-            if not _is_matrix(inner):
+            if not is_matrix(inner):
                 what = repr(key) if level is None else f"residual class {level!r}"
                 raise ConfigurationError(
                     f"{name}: [variances] {what} has to be a number, or a matrix as a list of rows of numbers"
@@ -106,8 +106,8 @@ def variances_of(name: str, given: Mapping[str, Any], model: Model) -> VarianceC
     return variances
 
 
-def _is_matrix(value: object) -> bool:
-    """Whether a value is a number, or a list of rows of numbers."""
+def is_matrix(value: object) -> bool:
+    """Whether a value of the file is a number, or a list of rows of numbers."""
     rows = value if isinstance(value, list) else [[value]]
     cells = [cell for row in rows for cell in (row if isinstance(row, list) else [None])]
     return bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)

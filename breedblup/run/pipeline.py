@@ -22,7 +22,7 @@ from breedblup.adjustment import (
     rebase,
 )
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
-from breedblup.errors import InputError
+from breedblup.errors import ConfigurationError, InputError
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
 from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records, read_table
@@ -35,6 +35,7 @@ from breedblup.run.fitted import placed
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 from breedblup.run.relationships import make_relationships
 from breedblup.run.results import result_tables, write_tables
+from breedblup.variances import VarianceComponents
 
 _log = logging.getLogger("breedblup")
 
@@ -91,13 +92,14 @@ def _breeds(table: Table, source: PedigreeInput) -> pl.DataFrame | None:
 
 def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:
     """Read and check everything and plan how to solve; nothing is solved or written."""
+    _variances(config)
     return _prepared(config, read_inputs(config), monitor)
 
 
 def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) -> Prepared:
     """Everything up to the solution, combinations and a base that can be had."""
     prepared = prepare(
-        config.model, inputs.records, config.variances, inputs.relationships, options=config.options, monitor=monitor
+        config.model, inputs.records, _variances(config), inputs.relationships, options=config.options, monitor=monitor
     )
     specs = list(config.combinations.values())
     for number, place in enumerate(config.combinations, 1):
@@ -106,6 +108,15 @@ def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) ->
     if inputs.base is not None:
         check_base(inputs.base, prepared.relationships)
     return dataclasses.replace(prepared, notes=tuple(dict.fromkeys(inputs.notes + prepared.notes)))
+
+
+def _variances(config: Configuration) -> VarianceComponents:
+    """The variances, which an evaluation needs."""
+    if config.variances is None:
+        raise ConfigurationError(
+            f"{config.path.name}: [variances] is missing; it has to be given, and `breedblup reml` estimates it"
+        )
+    return config.variances
 
 
 def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Monitor | None = None) -> Path:
@@ -120,6 +131,7 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     InputError
         If an input is refused, or changed while the evaluation ran.
     """
+    _variances(config)
     meter, started = manifest.StageMeter(), manifest.now()
     prepare_target(config.folder, replace=replace)
     meter.begin("checksums of inputs")
@@ -167,7 +179,6 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
 
 def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluation) -> dict[str, Any]:
     """What the run record says of configuration, pedigree, solution and every default that mattered."""
-    report = None if pedigree is None else pedigree.report
     solution = evaluation.solution
     return {
         "finished": manifest.now(),
@@ -178,12 +189,7 @@ def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluati
         "options": asdict(config.options),
         "combinations": {place: asdict(spec) for place, spec in config.combinations.items()},
         "counts": evaluation.counts,
-        "pedigree": report and {
-            "rows": report.rows, "animals": report.animals, "founders": report.founders,
-            "merged_rows": report.merged_rows, "added_parents": report.added_parents,
-            "repairs": report.repairs.height, "warnings": report.warnings,
-            "groups": () if pedigree is None or pedigree.groups is None else pedigree.groups.made,
-        },
+        "pedigree": pedigree_record(pedigree),
         "notes": evaluation.notes,
         "base": evaluation.base,
         "plan": asdict(evaluation.plan),
@@ -192,6 +198,19 @@ def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluati
             "method": solution.method, "converged": solution.converged, "criterion": solution.criterion,
             "tolerance": solution.tolerance, "last_round": asdict(solution.rounds[-1]),
         },
+    }  # fmt: skip
+
+
+def pedigree_record(pedigree: Pedigree | None) -> dict[str, Any] | None:
+    """What the run record says of the pedigree."""
+    if pedigree is None:
+        return None
+    report = pedigree.report
+    return {
+        "rows": report.rows, "animals": report.animals, "founders": report.founders,
+        "merged_rows": report.merged_rows, "added_parents": report.added_parents,
+        "repairs": report.repairs.height, "warnings": report.warnings,
+        "groups": () if pedigree.groups is None else pedigree.groups.made,
     }  # fmt: skip
 
 

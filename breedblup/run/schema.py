@@ -15,6 +15,7 @@ from breedblup.solvers.records import Criterion
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Severity = Literal["error", "warn", "repair"]
 
 
@@ -221,15 +222,66 @@ class CurveSection(Section):
         return self
 
 
+class StructureSection(Section):
+    """What is assumed of a covariance matrix; ``rank`` and ``value`` go with one kind each."""
+
+    kind: Literal["unstructured", "diagonal", "reduced_rank", "fixed"]
+    rank: Annotated[int, Field(ge=1)] | None = None
+    value: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _keys_fit_kind(self) -> StructureSection:
+        if (self.rank is None) == (self.kind == "reduced_rank") or (self.value is None) == (self.kind == "fixed"):
+            raise ValueError(
+                'write "unstructured", "diagonal", { kind = "reduced_rank", rank = 1 } or { kind = "fixed", value = 20.0 }'
+            )
+        return self
+
+
+class BoundSection(Section):
+    """Limits of an element of a covariance matrix."""
+
+    lower: Finite | None = None
+    upper: Finite | None = None
+
+
+class TieSection(Section):
+    """The element that another is a multiple of."""
+
+    to: Text
+    factor: Finite = 1.0
+
+
+class RemlSection(Section):
+    """How variances are estimated; None leaves the default of `RemlOptions`."""
+
+    method: Literal["ai", "em", "px-em"] | None = None
+    likelihood: Literal["reml", "ml"] | None = None
+    information: Literal["average", "observed", "expected"] | None = None
+    max_rounds: Annotated[int, Field(ge=1)] | None = None
+    gain: Positive | None = None
+    change: Positive | None = None
+    folder: Text | None = None
+    structures: dict[str, StructureSection] = {}
+    bounds: dict[str, BoundSection] = {}
+    ties: dict[str, TieSection] = {}
+
+
 class Sections(Section):
     """The whole file. What ``model`` and ``variances`` hold is checked by what is made of them."""
 
     pedigree: PedigreeSection | None = None
     records: RecordsSection
     model: dict[str, Any]
-    variances: dict[str, Any]
+    variances: dict[str, Any] | None = None
     relationships: dict[str, RelationshipSection] | None = None
     solve: SolveSection = SolveSection()
+    reml: RemlSection = RemlSection()
     results: ResultsSection
     base: BaseSection | None = None
     combinations: Annotated[tuple[CombinationSection, ...], Field(strict=False)] = ()
@@ -243,6 +295,10 @@ _KNOWN: Mapping[tuple[str, ...], type[Section]] = {
     ("pedigree", "group_rule"): GroupRuleSection,
     ("records",): RecordsSection,
     ("solve",): SolveSection,
+    ("reml",): RemlSection,
+    ("reml", "structures"): StructureSection,
+    ("reml", "bounds"): BoundSection,
+    ("reml", "ties"): TieSection,
     ("results",): ResultsSection,
     ("base",): BaseSection,
     ("combinations",): CombinationSection,
@@ -265,4 +321,6 @@ def _known_keys(place: tuple[str, ...]) -> tuple[str, ...]:
     """Keys that a section knows."""
     if place and place[0] == "relationships":
         return tuple(RelationshipSection.model_fields)
-    return tuple(_KNOWN[place].model_fields)
+    return tuple(
+        _KNOWN[place[:2] if place[:1] == ("reml",) else place].model_fields
+    )  # the third is a name of the model's

@@ -14,20 +14,30 @@ from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csr_array
 from sksparse import cholmod
 
 from breedblup.errors import NotPositiveDefinite, NumericalError, ResourceError
 from breedblup.kernels.factor import column_counts, elimination_tree, postorder
 from breedblup.kernels.supernodes import Supernodes, entries_at, lies_within
+from breedblup.solvers.arrangement import Arrangement, for_cholmod
 from breedblup.solvers.selected_inverse import SupernodeCounts, panels_of, sweep, threads_for
 
-SUPERNODAL_FROM = 100.0
-"""Operations per entry of L. A⁻¹ of a pedigree with records, refactored: simplicial 6 times faster at 32, supernodal twice as
-fast at 700; between the two not measured."""
+SUPERNODAL_FROM = 300.0
+"""Operations per entry of L. Refactored, equations of animals: simplicial 6 times faster at 32, twice at 170 and 180; supernodal
+twice as fast at 430, 490 and 700."""
 
 ROUNDING = 16 * np.finfo(np.float64).eps
 """A pivot at most this times its diagonal is the rounding error of a zero."""
+
+OTHER_ORDER_FROM = 1e8
+"""Operations of a factorisation from which another order is tried."""
+
+CLEARLY_FEWER = 0.7
+"""Share of the operations in the order of minimum degree below which the other order is taken."""
+
+MOVED_ENTRY = 28
+"""Bytes of an entry in another order: its value, its column, where it is taken from, and that once more while it is found."""
 
 _INT32 = np.iinfo(np.int32).max
 
@@ -55,6 +65,7 @@ class SymbolicFactor:
     _analysis: _Uncollected
     _wide: bool
     _supernode_counts: SupernodeCounts
+    _arrangement: Arrangement | None
 
     @property
     def nonzeros(self) -> int:
@@ -73,7 +84,7 @@ class SymbolicFactor:
         return (
             self._factor_bytes()
             + self._supernode_counts.update_bytes * (self.mode == "supernodal")
-            + self._indices.size * (8 + index)
+            + self._indices.size * (8 + index + (0 if self._arrangement is None else MOVED_ENTRY))
         )
 
     @property
@@ -107,7 +118,8 @@ class SymbolicFactor:
         """
         self._check(matrix)
         try:
-            factor = _Uncollected(self._analysis.cholesky(_for_cholmod(matrix, self._wide)))
+            arranged = matrix if self._arrangement is None else self._arrangement.matrix(matrix)
+            factor = _Uncollected(self._analysis.cholesky(for_cholmod(arranged, self._wide)))
         except cholmod.CholmodNotPositiveDefiniteError as error:
             error.factor = None  # see `_Uncollected`
             raise self._not_positive(int(error.column)) from None
@@ -164,7 +176,12 @@ class CholeskyFactor:
             raise ValueError(f"right-hand side of shape {rhs.shape} for {self._pivots.size} equations")
         if rhs.size == 0:
             return np.zeros_like(rhs)
-        return np.ascontiguousarray(self._factor.solve_A(rhs))
+        arrangement = self.symbolic._arrangement
+        if arrangement is None:
+            return np.ascontiguousarray(self._factor.solve_A(rhs))
+        solution = np.empty_like(rhs)
+        solution[arrangement.order] = self._factor.solve_A(rhs[arrangement.order])
+        return solution
 
     def logdet(self) -> float:
         """Log-determinant of A."""
@@ -197,38 +214,70 @@ class CholeskyFactor:
         return values
 
 
-def analyse(matrix: csr_array) -> SymbolicFactor:
+def analyse(matrix: csr_array, first: NDArray[np.int64] | None = None) -> SymbolicFactor:
     """Order a symmetric pattern and count its factor.
 
     Parameters
     ----------
     matrix
         Both triangles, columns sorted; its values are not looked at.
+    first
+        Rows that it may pay to eliminate before all others: done where that takes clearly fewer operations. Minimum degree
+        goes astray where two factors with thousands of levels are crossed.
     """
     size = int(matrix.shape[0])
     if matrix.shape != (size, size) or size == 0:
         raise ValueError(f"a matrix of shape {matrix.shape} has no Cholesky factor")
     pattern = csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), shape=matrix.shape)
     wide = matrix.nnz > _INT32
-    analysis = _analysis_of(pattern, "simplicial", wide)
+    analysis = _analysis_of(pattern, "simplicial", wide, "amd")
     order = analysis.P().astype(np.int64)
+    parent, _, counts = _counted(pattern, order)
+    arrangement, method, flops = None, "amd", float((counts.astype(np.float64) ** 2).sum())
+    if first is not None and first.size and flops > OTHER_ORDER_FROM:
+        other = _postordered(pattern, np.concatenate([first, order[~np.isin(order, first)]]))
+        _, _, found = _counted(pattern, other)
+        if float((found.astype(np.float64) ** 2).sum()) < CLEARLY_FEWER * flops:
+            arrangement, method = Arrangement.of(pattern, other), "natural"
+            pattern = arrangement.matrix(pattern)
+            analysis = _analysis_of(pattern, "simplicial", wide, method)
+            order = other[analysis.P()]
+            parent, _, counts = _counted(matrix, order)
+            flops = float((counts.astype(np.float64) ** 2).sum())
+    supernodes = SupernodeCounts.of(parent, counts)
+    nonzeros = float(counts.sum())
+    mode = "supernodal" if flops >= SUPERNODAL_FROM * nonzeros else "simplicial"
+    needs_wide = wide or max(supernodes.stored, nonzeros) > _INT32
+    if mode == "supernodal" or needs_wide != wide:
+        analysis = _analysis_of(pattern, mode, needs_wide, method)
+        again = analysis.P() if arrangement is None else arrangement.order[analysis.P()]
+        if not np.array_equal(again, order):
+            raise NumericalError("the second ordering of a pattern differs from the first")
+    for array in (order, counts, parent):
+        array.setflags(write=False)
+    return SymbolicFactor(
+        order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, supernodes, arrangement
+    )
+
+
+def _counted(
+    matrix: csr_array, order: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Elimination tree, its postorder, and non-zeros of each column of L in an order."""
+    size = order.size
     place = np.empty_like(order)
     place[order] = np.arange(size)
     parent, post, counts = (np.empty(size, np.int64) for _ in range(3))
     elimination_tree(matrix.indptr, matrix.indices, order, place, parent)
     postorder(parent, post)
     column_counts(matrix.indptr, matrix.indices, order, place, parent, post, counts)
-    supernodes = SupernodeCounts.of(parent, counts)
-    nonzeros, flops = float(counts.sum()), float((counts.astype(np.float64) ** 2).sum())
-    mode = "supernodal" if flops >= SUPERNODAL_FROM * nonzeros else "simplicial"
-    needs_wide = wide or max(supernodes.stored, nonzeros) > _INT32
-    if mode == "supernodal" or needs_wide != wide:
-        analysis = _analysis_of(pattern, mode, needs_wide)
-        if not np.array_equal(analysis.P(), order):
-            raise NumericalError("the second ordering of a pattern differs from the first")
-    for array in (order, counts, parent):
-        array.setflags(write=False)
-    return SymbolicFactor(order, counts, parent, mode, matrix.indptr, matrix.indices, analysis, needs_wide, supernodes)
+    return parent, post, counts
+
+
+def _postordered(matrix: csr_array, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order with the same fill whose elimination tree is postordered."""
+    _, post, _ = _counted(matrix, order)
+    return order[post]
 
 
 class _Uncollected:
@@ -247,17 +296,6 @@ class _Uncollected:
         return getattr(alive[2][0], name)
 
 
-def _analysis_of(pattern: csr_array, mode: str, wide: bool) -> _Uncollected:
+def _analysis_of(pattern: csr_array, mode: str, wide: bool, method: str) -> _Uncollected:
     """The library's analysis of a pattern."""
-    return _Uncollected(cholmod.analyze(_for_cholmod(pattern, wide), mode=mode, ordering_method="amd", use_long=wide))
-
-
-def _for_cholmod(matrix: csr_array, wide: bool) -> csc_array:
-    """The symmetric matrix as CSC, with both index arrays of the one type that the library takes."""
-    kind = np.int64 if wide else np.int32
-    csc = csc_array(matrix.shape, dtype=np.float64)
-    csc.data = np.ascontiguousarray(matrix.data, dtype=np.float64)
-    csc.indices = matrix.indices.astype(kind, copy=False)
-    csc.indptr = matrix.indptr.astype(kind, copy=False)
-    csc.has_sorted_indices = True
-    return csc
+    return _Uncollected(cholmod.analyze(for_cholmod(pattern, wide), mode=mode, ordering_method=method, use_long=wide))

@@ -18,6 +18,7 @@ from breedblup.kernels.sparse import (
     lower_product,
     lower_product_columns,
     lowest_columns,
+    merge_parts,
 )
 from breedblup.solvers.locality import Locality
 
@@ -91,7 +92,9 @@ class LowerOperator:
     def multiply(self, x: _Vector, out: _Vector) -> None:
         """Fill A x, or for n × k vectors A X."""
         product = lower_product if x.ndim == 1 else lower_product_columns
-        product(self._entries, self._cuts, self._low, self.locality.common, x, self._apart(x.shape), out)
+        apart = self._apart(x.shape)
+        product(self._entries, self._cuts, self._low, self.locality.common, x, apart, out)
+        merge_parts(self._cuts, self._low, self.locality.common, apart, out)
 
     def residual(self, rhs: _Vector, x: _Vector, out: _Vector) -> None:
         """Fill b - A x, rounded once."""

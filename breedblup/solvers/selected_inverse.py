@@ -34,8 +34,9 @@ WIDE = 128
 CHUNK = 128
 """Columns of Z_SS that a thread gathers at once: what BLAS reads next is still in cache. 64 to 256 differ by 5 %."""
 
-ONE_THREAD_UP_TO = 1e8
-"""Operations of the factorisation; the inverse then takes 10 ms, and on a busy machine each meeting of two threads does."""
+ONE_THREAD_UP_TO = 1e9
+"""Operations of the factorisation; the inverse then takes 0.1 s. Two threads would save half of that, and on a busy machine each
+of their meetings costs 10 ms: what took 50 ms alone was seen to take 800."""
 
 SHARES = 8
 """Parts for each thread: of unlike length, and threads come late."""

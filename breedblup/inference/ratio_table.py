@@ -1,0 +1,149 @@
+"""Tables of functions of variance components, with standard errors by the delta method and expressions that `derive` takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError
+from breedblup.inference.expression_trees import Linearised
+from breedblup.inference.functions import delta_error, joint_covariance
+from breedblup.reml.estimates import Estimates
+from breedblup.variances import ParameterSpace
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*(\[\d+,\d+\])?")
+
+
+@dataclass(frozen=True)
+class RatioTable:
+    """Functions of variance components, one a row.
+
+    Attributes
+    ----------
+    what
+        What they are.
+    frame
+        What each row is of, then estimate, se, and the columns that the function which makes the table documents.
+    covariance
+        k x k: of the sampling errors of the rows, by the delta method; NaN for rows without an estimate.
+    notes
+        What has to be known to read them.
+    """
+
+    what: str
+    frame: pl.DataFrame
+    covariance: FloatArray
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.covariance.flags.writeable = False
+
+    @property
+    def estimate(self) -> float:
+        """The estimate, where there is a single row; `ModelError` where there are more."""
+        return float(self._single("estimate"))
+
+    @property
+    def se(self) -> float | None:
+        """The standard error, where there is a single row; `ModelError` where there are more."""
+        value = self._single("se")
+        return None if value is None else float(value)
+
+    def _single(self, column: str) -> Any:
+        if self.frame.height != 1:
+            raise ModelError(
+                f"{self.what}: there are {self.frame.height} rows, so there is no single {column}; take it from .frame"
+            )
+        return self.frame[column][0]
+
+    def __repr__(self) -> str:
+        shown = self.frame.drop("expression", strict=False)
+        if "plain" in shown.columns and np.allclose(shown["plain"], shown["scaled"], rtol=1e-4, atol=0.0):
+            shown = shown.drop("plain", "plain_se", "scaled", "scaled_se")
+        if (shown["note"] == "").all():
+            shown = shown.drop("note")
+        return "\n".join([self.what, *_text_lines(shown), *(f"  {note}" for note in self.notes)])
+
+
+class Ratio(NamedTuple):
+    """A linear function of the parameters over another, as weights (p,); without a denominator it is linear."""
+
+    numerator: FloatArray
+    denominator: FloatArray | None = None
+
+    def linearised(self, theta: FloatArray) -> Linearised:
+        """Value and derivatives: (n - f d)/d'θ for f = n'θ/d'θ."""
+        value = float(self.numerator @ theta)
+        if self.denominator is None:
+            return Linearised(value, self.numerator.copy())
+        below = float(self.denominator @ theta)
+        return Linearised(value / below, (self.numerator - value / below * self.denominator) / below)
+
+    def text(self, space: ParameterSpace) -> str:
+        """As an expression."""
+        above = linear_text(space, self.numerator)
+        if self.denominator is None:
+            return above
+        return f"{_bracketed(above)} / {_bracketed(linear_text(space, self.denominator))}"
+
+
+class RatioRow(NamedTuple):
+    """Labels of a row, and the same ratio as its default scale, without K and with the mean diagonal of K."""
+
+    labels: Mapping[str, Any]
+    default: Ratio
+    plain: Ratio
+    scaled: Ratio
+
+
+def tabulated_ratios(what: str, estimates: Estimates, rows: Sequence[RatioRow], notes: Sequence[str]) -> RatioTable:
+    """The table of ratios, in their order."""
+    theta, lines, gradients = estimates.theta, [], []
+    for row in rows:
+        default = row.default.linearised(theta)
+        gradients.append(default.gradient)
+        se, note = delta_error(estimates, default.gradient)
+        line = {**row.labels, "estimate": default.value, "se": se}
+        for name, ratio in (("plain", row.plain), ("scaled", row.scaled)):
+            own = ratio.linearised(theta)
+            line |= {name: own.value, f"{name}_se": delta_error(estimates, own.gradient)[0]}
+        lines.append({**line, "expression": row.default.text(estimates.space), "note": note})
+    frame = pl.DataFrame(lines, infer_schema_length=None)
+    errors = [name for name in frame.columns if name.endswith("se")]
+    return RatioTable(
+        what, frame.with_columns(pl.col(errors).cast(pl.Float64)), joint_covariance(estimates, gradients), tuple(notes)
+    )
+
+
+def _text_lines(frame: pl.DataFrame) -> list[str]:
+    """A table as text: numbers with five digits, on the right; an empty cell where there is none."""
+    columns = []
+    for series in frame.iter_columns():
+        numeric = series.dtype.is_numeric()
+        shown = ["" if v is None else f"{v:.5g}" if isinstance(v, float) else str(v) for v in series]
+        cells = [series.name, *shown]
+        width = max(map(len, cells))
+        columns.append([cell.rjust(width) if numeric else cell.ljust(width) for cell in cells])
+    return ["  " + "  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+
+
+def linear_text(space: ParameterSpace, weights: FloatArray) -> str:
+    """A linear function of the parameters as an expression."""
+    parts = []
+    for name, weight in zip(space.names, weights.tolist(), strict=True):
+        shown = name if _PLAIN_NAME.fullmatch(name) else f"`{name}`"
+        if weight:
+            parts.append(shown if weight == 1.0 else f"{weight!r} * {shown}")
+    return " + ".join(parts)
+
+
+def _bracketed(text: str) -> str:
+    return text if _PLAIN_NAME.fullmatch(text) else f"({text})"

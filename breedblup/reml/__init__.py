@@ -1,0 +1,1 @@
+"""Restricted maximum likelihood: variances from records."""
