@@ -227,7 +227,6 @@ def test_groups_are_unknown_parents() -> None:
     assert coded.sire.tolist() == [-1, 0, -1, 1]  # type: ignore[attr-defined]
     assert coded.sire_group.tolist() == [0, -1, -1, -1]  # type: ignore[attr-defined]
     assert coded.dam_group.tolist() == [-1, 1, -1, -1]  # type: ignore[attr-defined]
-    assert coded.ungrouped == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

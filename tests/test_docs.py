@@ -277,7 +277,7 @@ def test_every_column_of_a_fit_is_documented() -> None:
         "differences": means.differences, "averages": means.averages, "residuals": fit.residuals.table,
         "quantiles": fit.residuals.quantiles, "bootstrap": fit.bootstrap(2).table(),
         "profile": slopes.profile("residual", points=0).frame, "along": slopes.covariances_along([100.0]).frame,
-        "contrasts": fit.contrasts({"g2": {("cg", "g2", "t1"): 1.0}}).table,
+        "contrasts": fit.contrasts({"g2": {("cg", "g2", "t1"): 1.0}}).table, "predict": fit.predict(records).table,
     }  # fmt: skip
     for table, frame in tables.items():
         for column in frame.columns:

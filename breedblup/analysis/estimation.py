@@ -15,7 +15,15 @@ from breedblup.analysis.reml_fit import RemlFit
 from breedblup.design import Design, build_design
 from breedblup.errors import ModelError, NotConverged
 from breedblup.frames import as_table
-from breedblup.mme import Constraints, EquationLayout, EquationPattern, build_incidence, constrain, count_pattern
+from breedblup.mme import (
+    Constraints,
+    EquationLayout,
+    EquationPattern,
+    build_incidence,
+    constrain,
+    count_pattern,
+    group_equations,
+)
 from breedblup.mme.layout import independent_equations
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
@@ -135,7 +143,7 @@ def prepare_estimation(
         constraints = constrain(design, plain)
     with watch.stage("start", "checking what can be estimated, starting values"):
         moments = moments_of(design, plain, constraints, space)
-        check_estimable(design, space, moments, constraints.rank)
+        check_estimable(design, space, moments, constraints.rank + _estimated_groups(plain, constraints))
         no_notes: tuple[str, ...] = ()
         if start is None:
             begin, of_start = starting_values(design, space, moments), no_notes
@@ -207,6 +215,11 @@ def _problem(
         "give more memory, or estimate from a part of the records",
     )  # fmt: skip
     return RemlProblem(design, space, layout, constraints, pattern, symbolic, random_symbolic, scales, options.likelihood), stored
+
+
+def _estimated_groups(layout: EquationLayout, constraints: Constraints) -> int:
+    """Effects of fixed groups of unknown parents that are estimated."""
+    return int(group_equations(layout).size - constraints.groups.size)
 
 
 def _refuse_fixed_groups_in_ml(design: Design, options: RemlOptions) -> None:

@@ -50,6 +50,8 @@ def curved_end(
         if tied or block.order > 1 or isinstance(block.structure, FixedValue) or before == 0.0:
             continue
         g, curvature = float(gradient[i]), 2.0 * float(information[i, i])
+        if curvature <= 0.0:
+            continue
         tau = (np.sqrt(g * g + 4.0 * curvature * q) - g) / (2.0 * curvature)
         if straight[i] == 0.0:  # beyond the boundary, which for the variance by itself may lie farther off
             bent[i] = max(before + curvature * tau**3 / q - tau, 0.0)
