@@ -17,11 +17,12 @@ from breedblup.adjustment import (
     rebase,
 )
 from breedblup.analysis import EvaluateOptions, Prepared, System, evaluate, evaluate_prepared, prepare, solve_system
-from breedblup.analysis.bootstrap import Bootstrap, SimulatedResponses
+from breedblup.analysis.bootstrap import Bootstrap
 from breedblup.analysis.estimation import PreparedEstimation, estimate_prepared, estimate_variances, prepare_estimation
 from breedblup.analysis.prediction import Prediction
 from breedblup.analysis.refitting import likelihood_ratio_test
 from breedblup.analysis.reml_fit import RemlFit
+from breedblup.analysis.responses import SimulatedResponses
 from breedblup.design import Design, basis_values, build_design, coefficients_from, complete_model, covariance_at
 from breedblup.errors import (
     BreedblupError,

@@ -10,8 +10,8 @@ becomes the text of its numbers (whole numbers without a decimal point) when it 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar, cast
 
 import narwhals as nw
 import numpy as np
@@ -28,6 +28,9 @@ FEW = 16
 
 EXACT_WHOLE = 2**53
 """From here on a float no longer tells neighbouring whole numbers apart."""
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,19 @@ def give_back(frame: pl.DataFrame, backend: str) -> Any:
     if backend == "pyarrow":
         return frame.to_arrow()
     return frame
+
+
+def give_back_tables(result: Result, backend: str) -> Result:
+    """A dataclass whose tables are in a library: fields that hold one, and a field ``backend`` of those that make them."""
+    changed: dict[str, Any] = {}
+    known = fields(cast(Any, result))
+    for field in known:
+        value = getattr(result, field.name)
+        if isinstance(value, pl.DataFrame):
+            changed[field.name] = give_back(value, backend)
+    if any(field.name == "backend" for field in known):
+        changed["backend"] = backend
+    return cast(Result, replace(cast(Any, result), **changed))
 
 
 def positions(values: pl.Series, ids: pl.Series) -> NDArray[np.int32]:

@@ -740,7 +740,11 @@ def _dense_part(
         if parameter.level is not None and design.residual_levels[int(design.residual_codes[i])] != parameter.level:
             continue
         for b, (j, s) in enumerate(observed):
-            if i == j and {t, s} == {parameter.row, parameter.column} and (t == s) == (parameter.row == parameter.column):
+            if (
+                i == j
+                and {t, s} == {parameter.row, parameter.column}
+                and (t == s) == (parameter.row == parameter.column)
+            ):
                 weight = 1.0 if design.weights is None else design.weights[i, t] * design.weights[i, s]
                 part[a, b] = 1.0 / np.sqrt(weight)
     return part

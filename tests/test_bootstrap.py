@@ -10,9 +10,10 @@ from reference import dense_likelihood
 from test_reml_dense import KINDS, draw
 
 import breedblup as bb
-from breedblup.analysis.bootstrap import parametric_bootstrap, simulate
+from breedblup.analysis.bootstrap import parametric_bootstrap
 from breedblup.analysis.estimation import estimate_variances
 from breedblup.analysis.reml_fit import RemlFit
+from breedblup.analysis.responses import simulate
 
 Array = NDArray[np.float64]
 
@@ -78,6 +79,31 @@ def test_records_with_simulated_responses_can_be_analysed() -> None:
     np.testing.assert_allclose(again.problem.design.y, sets.values[1], equal_nan=True)
 
 
+@pytest.mark.parametrize("response", ["log(y)", "log2(y)", "log10(y)", "log1p(y)"])
+def test_records_of_a_response_that_is_computed(response: str) -> None:
+    rng = np.random.default_rng(3)
+    records = pl.DataFrame({"g": rng.choice(list("abcdef"), 60), "y": rng.lognormal(size=60), "x": rng.normal(size=60)})
+    records = records.with_columns(y=pl.when(pl.col("x") < 1.5).then("y"))
+    fit = estimate_variances(bb.Model.from_formula(f"{response} ~ I(x / 10) + (1 | g)"), records)
+    sets = simulate(fit, 2, seed=3)
+    frame = sets.records(1)
+    assert frame.columns[:3] == records.columns
+    assert frame["y"].null_count() == records["y"].null_count()
+    again = estimate_variances(fit.model, frame)
+    np.testing.assert_allclose(again.problem.design.y, sets.values[1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("formula", ["I(y / 10) ~ 1", "sqrt(y) ~ 1", "log(y * x) ~ 1", "(y, log(y)) ~ 1"])
+def test_records_of_a_response_that_cannot_be_taken_back(formula: str) -> None:
+    rng = np.random.default_rng(3)
+    records = pl.DataFrame({"y": rng.lognormal(size=60), "x": rng.lognormal(size=60)})
+    sets = simulate(estimate_variances(bb.Model.from_formula(formula), records))
+    with pytest.raises(
+        bb.ModelError, match=r"simulate: the column that '.*y.*' is computed from cannot .* such as log_y"
+    ):
+        sets.records(0)
+
+
 def test_bootstrap_of_a_balanced_design() -> None:
     """Mean square within: its replicates are σ² χ²/df, so that sd, mean and limits are known."""
     rng = np.random.default_rng(1)
@@ -123,7 +149,7 @@ def test_bootstrap_at_the_boundary_and_what_is_refused() -> None:
 def test_a_matrix_too_large_and_replicates_without_a_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
     fit = fitted("dominance")
     with monkeypatch.context() as small:
-        small.setattr("breedblup.analysis.bootstrap.DENSE_LIMIT", 3)
+        small.setattr("breedblup.analysis.responses.DENSE_LIMIT", 3)
         with pytest.raises(
             bb.ResourceError, match=r"simulate: a relationship matrix of 24 rows cannot be factorised here .* -> "
         ):

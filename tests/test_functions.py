@@ -147,7 +147,10 @@ def test_names_of_residual_classes() -> None:
         ("residual ide(dam)", "column 10: expected an operator, found 'i'"),
         ("residual +", "column 11: expected a component, a number or '\\(', found the end"),
         ("(residual", "column 10: expected '\\)' or an operator, found the end"),
-        ("residul", "expression, column 1: there is no component 'residul'; did you mean 'residual'\\?; there are 'animal"),
+        (
+            "residul",
+            "expression, column 1: there is no component 'residul'; did you mean 'residual'\\?; there are 'animal",
+        ),
         ("`dam`[1,1]", "column 1: there is no component 'dam\\[1,1\\]'; did you mean"),
         ("residual[2,1]", "there is no component 'residual\\[2,1\\]'"),
         ("__import__('os')", "there is no component '__import__'"),

@@ -113,10 +113,14 @@ def test_what_a_test_says() -> None:
     found = compared("y ~ (1 | a)", "y ~ (x | a)")
     assert repr(found).splitlines() == [
         "likelihood ratio 5.0000 on 2 df: p = 0.08208 (χ²), p = 0.05372 (0.5 χ²(1) + 0.5 χ²(2))",
-        "  under the null hypothesis the variance 'x y' of 'a' is zero",
+        "  under the null hypothesis the variance 'x' of 'a' is zero",
     ]
     two = compared("y ~ x", "y ~ x + (1 | a) + (1 | b)")
     assert two.notes[-1] == "the weights hold where the estimates of these variances are uncorrelated"
+    one = compared("y ~ x", "y ~ x + (1 | a)")
+    assert one.notes == ("under the null hypothesis the variance of 'a' is zero",)
+    traits = compared(["y ~ (1 | a)", "z ~ 1"], "(y, z) ~ (1 | a)")
+    assert traits.notes == ("under the null hypothesis the variance 'direct z' of 'a' is zero",)
     assert compared("y ~ (x || a)", "y ~ (x | a)").notes == ()
     nothing = compared("y ~ x", "y ~ x + (1 | a)", statistic=0.0)
     assert (nothing.p_plain, nothing.p_mixture) == (1.0, 1.0)
@@ -352,7 +356,8 @@ def test_profile_of_a_ratio(dense: Dense) -> None:
     assert found.interval == pytest.approx(limits_by_brute_force(rise, a / (a + e), 0.999, 0.95), rel=2e-3)
     with pytest.raises(
         ModelError,
-        match="'residual / a' is no ratio n / \\(n \\+ d\\) of two variances, which alone can be held by a tie",
+        match="'residual / a' is no ratio n / \\(n \\+ d\\) of two variances, which alone can be held by a tie; profile its "
+        "components, or use fit.sample",
     ):
         profile_ratio(estimates, 0.0, "residual / a", dense.refit)
 

@@ -224,9 +224,7 @@ def test_what_is_not_to_be_drawn_is_refused() -> None:
         plot_curve(None)  # type: ignore[arg-type]
     table = a_curve()
     without = RatioTable(table.what, table.frame.drop("point"), np.eye(4))
-    with pytest.raises(
-        ModelError, match=r"^Heritability: the table has no points -> give points=\[\.\.\.\] where it is made$"
-    ):
+    with pytest.raises(ModelError, match=r"^Heritability: the table has no points -> make it by fit\.along\(points\)$"):
         plot_curve(without)
 
 

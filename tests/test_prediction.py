@@ -7,16 +7,20 @@ import polars as pl
 import pytest
 from reference import dense_likelihood
 from test_bootstrap import fitted
+from test_reml_dense import KINDS, RANGE, draw
 
 import breedblup as bb
 from breedblup.analysis.estimation import estimate_variances
 from breedblup.analysis.prediction import predict
 from breedblup.analysis.reml_fit import RemlFit
 
-PREDICTED = (
-    "animal", "without intercept", "several terms", "nested", "repeatability", "maternal", "two traits", "two traits, own effects",
-    "random regression", "splines", "slopes", "members", "pen mates", "dominance", "fixed groups", "metafounders",
-    "no random terms, two traits",
+LEFT_OF_A_BAR = (
+    ("y1 ~ herd + (0 + class | animal)", True), ("y1 ~ herd + (class | animal)", True), ("y1 ~ herd + (class || animal)", True),
+    ("y1 ~ herd + (class | litter)", False), ("y1 ~ herd + (0 + class:x | litter)", False), ("y1 ~ x + (herd + x || litter)", False),
+    ("(y1, y2) ~ herd + (0 + class | animal)", True), ("(y1, y2) ~ class + (class + x || litter)", False),
+    (f"y1 ~ herd + (0 + class:leg(day, 1, {RANGE}) | litter)", False), ("y1 ~ x + (class | animal) + (0 + herd | litter)", True),
+    ("y1 ~ herd + (class + I(x / 10) || litter) + log1p(day)", False), ("log(w) ~ I(day / 10) + x + (I(day / 10) | litter)", False),
+    ("log(w) ~ x:day + (x:day | litter)", False),
 )  # fmt: skip
 
 
@@ -26,16 +30,62 @@ def used(fit: RemlFit) -> pl.DataFrame:
     return design.table.frame[design.rows].drop(design.traits)
 
 
-@pytest.mark.parametrize("name", PREDICTED)
+def check_own_records(fit: RemlFit, own: pl.DataFrame) -> None:
+    """Fitted values of the records of a fit, without their responses, are those that its residuals are the rest of."""
+    found = predict(fit, own)
+    assert found.table["record"].to_list() == np.repeat(np.arange(own.height), len(fit.model.traits)).tolist()
+    assert found.table["trait"].to_list() == list(fit.model.traits) * own.height
+    assert not found.notes
+    expected = fit.residuals.table
+    record = {row: k for k, row in enumerate(fit.problem.design.rows.tolist())}
+    expected = expected.select(
+        "trait", pl.col("row").replace_strict(record).alias("record"), pl.col("fitted").alias("wanted")
+    )
+    both = expected.join(found.table, on=["record", "trait"], how="left", maintain_order="left")
+    np.testing.assert_allclose(both["fitted"], both["wanted"], rtol=1e-7, atol=1e-7)
+    assert (both["se"] > 0).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
 def test_own_records(name: str) -> None:
     fit = fitted(name)
-    observed = fit.problem.design.observed
-    found = predict(fit, used(fit))
-    values = found.table["fitted"].to_numpy().reshape(observed.shape)
-    np.testing.assert_allclose(values[observed], (fit.problem.y - fit.point.residuals)[observed], rtol=1e-7, atol=1e-7)
-    assert found.table["record"].to_list() == np.repeat(np.arange(len(observed)), observed.shape[1]).tolist()
-    assert found.table["trait"].to_list() == list(fit.model.traits) * len(observed)
-    assert not found.notes
+    check_own_records(fit, used(fit))
+
+
+@pytest.mark.parametrize(("formula", "related"), LEFT_OF_A_BAR)
+def test_own_records_of_classes_left_of_a_bar_and_functions_of_columns(formula: str, related: bool) -> None:
+    data = draw(7)
+    known = {"animal": data.known["animal"]} if related else {}
+    fit = estimate_variances(bb.Model.from_formula(formula), data.records, known)
+    own = data.records[fit.problem.design.rows].drop(set(fit.model.traits) & set(data.records.columns))
+    check_own_records(fit, own)
+
+
+def test_classes_left_of_a_bar_that_are_refused() -> None:
+    data = draw(7)
+    fit = estimate_variances(bb.Model.from_formula("y1 ~ herd + (0 + class | litter)"), data.records)
+    own = used(fit)[:3]
+    with pytest.raises(
+        bb.RecordError, match=r"new records row 1: class is 'K', and left of a bar the model has the classes"
+    ):
+        predict(fit, own.with_columns(pl.Series("class", ["H", "K", "L"])))
+    with pytest.raises(bb.RecordError, match=r"new records row 2: 'class' is missing -> fill it in"):
+        predict(fit, own.with_columns(pl.Series("class", ["H", "L", None])))
+    unknown = own.with_columns(pl.Series("class", ["H", "K", None]), litter=pl.lit("nobody"))
+    fixed = predict(fit, unknown, random=False).table["fitted"]
+    assert predict(fit, unknown).table["fitted"].to_list() == fixed.to_list()
+
+
+def test_weights_of_members_and_functions_of_columns_that_are_refused() -> None:
+    fit = fitted("members")
+    with pytest.raises(bb.RecordError, match=r"new records row 1: 'q2' is missing -> fill it in"):
+        predict(fit, used(fit)[:2].with_columns(q2=pl.Series([1.0, None])))
+    data = draw(7)
+    logs = estimate_variances(bb.Model.from_formula("y1 ~ log(w) + (1 | litter)"), data.records)
+    with pytest.raises(bb.RecordError, match=r"new records row 0: log\(w\) has no finite value \(the first: w = 0\)"):
+        predict(logs, used(logs)[:1].with_columns(w=pl.lit(0.0)))
+    with pytest.raises(bb.RecordError, match=r"new records row 0: 'log\(w\)' is missing"):
+        predict(logs, pl.DataFrame({"w": [None, 1.0], "litter": ["q", "r"]}))
 
 
 @pytest.mark.parametrize("name", ["several terms", "maternal", "two traits", "slopes", "no random terms, two traits"])

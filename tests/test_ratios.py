@@ -169,7 +169,7 @@ def test_repeatability_of_a_maternal_model_names_its_animals(maternal: Fitted) -
     estimates, model, design = fitted("y ~ (1 | a) + (1 | b)", two_way(), {}, [1.0, 2.0, 3.0])
     with pytest.raises(
         ModelError,
-        match="the levels of 'a', 'b' could be the animals whose records repeat; name the column: factor=...",
+        match="the levels of 'a', 'b' could be the animals whose records repeat; name the column: fit.repeatability_of",
     ):
         repeatabilities(estimates, model, design)
     assert repeatabilities(estimates, model, design, factor="b").estimate == pytest.approx(2.0 / 6.0)
@@ -342,7 +342,8 @@ def test_covariances_along_a_curve(curves: Fitted) -> None:
 
 def test_refused_points(curves: Fitted, maternal: Fitted) -> None:
     with pytest.raises(
-        ModelError, match="the variance of 'y' changes with 'days' through 'animal'; give points of 'days': points="
+        ModelError,
+        match="the variance of 'y' changes with 'days' through 'animal'; take it at points of 'days': fit.along",
     ):
         heritabilities(*curves)
     with pytest.raises(ModelError, match="301 lies outside the limits \\(10, 300\\)"):
@@ -392,7 +393,7 @@ def test_classes_left_of_a_bar_have_no_single_ratio() -> None:
 def test_refused_ratios(maternal: Fitted) -> None:
     parts = fitted("y ~ (1 | a)", two_way(), {}, [2.0, 3.0])
     with pytest.raises(
-        ModelError, match="no random term has a relationship, so there is no heritability; see proportions and"
+        ModelError, match="no random term has a relationship, so there is no heritability; see fit.proportions and"
     ):
         heritabilities(*parts)
     with pytest.raises(

@@ -44,8 +44,8 @@ from breedblup.variances import FixedValue, ParameterSpace, VarianceComponents
     ("value", "digits", "shown"),
     [
         (25627.363, 5, "25627"), (2906.004, 5, "2906.0"), (0.0123456, 5, "0.012346"), (-66.515, 5, "-66.515"),
-        (0.0, 5, "0.0000"), (None, 5, ""), (float("nan"), 5, ""), (float("inf"), 5, "inf"), (3.2e12, 5, "3.2e+12"),
-        (1e-12, 5, "1e-12"), (-1e-300, 5, "-1e-300"),
+        (0.0, 5, "0.0000"), (None, 5, ""), (float("nan"), 5, ""), (float("inf"), 5, "inf"), (3.2e12, 5, "3.2000e+12"),
+        (1e-12, 5, "1.0000e-12"), (-1e-300, 5, "-1.0000e-300"), (0.000012346, 5, "1.2346e-05"),
     ],
 )  # fmt: skip
 def test_significant(value: float | None, digits: int, shown: str) -> None:
@@ -56,10 +56,10 @@ def test_zero_has_no_sign() -> None:
     assert number(-0.0, 2) == "0.00"
 
 
-@given(st.floats(1e-6, 1e8), st.integers(2, 6))
+@given(st.floats(1e-300, 1e300), st.integers(2, 6))
 def test_as_many_digits_as_asked_for(value: float, digits: int) -> None:
     decimals = decimals_for(value, digits)
-    assert float(number(value, decimals)) == pytest.approx(value, rel=10.0 ** (1 - digits), abs=0.51e-8)
+    assert float(number(value, decimals)) == pytest.approx(value, rel=10.0 ** (1 - digits), abs=0.0)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,27 @@ def test_errors_have_five_digits_and_estimates_as_many_decimals() -> None:
     assert with_errors([(1234.5678, None), (2.0, float("nan")), (0.0, 0.0)]) == [
         ("1234.57", ""), ("2.00000", ""), ("0.00000", ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "shown"),
+    [
+        ([(100.0, 20.0), (0.000428, 0.000091)], [("100.000", "20.000"), ("0.0004280", "0.0000910")]),
+        ([(4.12e-9, 1e-9), (0.0, None)], [("4.12e-09", "1.00e-09"), ("0.00000000", "")]),
+        ([(5.5123456e9, 4.123456e7)], [("5.512346e+09", "41234560")]),
+        ([(5.5e12, 4.123456e11), (1e-7, None)], [("5.50000e+12", "4.1235e+11"), ("1.00e-07", "")]),
+        ([(0.0123, 0.000021)], [("0.01230000", "0.00002100")]),
+    ],
+)  # fmt: skip
+def test_small_errors_keep_three_digits(pairs: list[tuple[float, float | None]], shown: list[tuple[str, str]]) -> None:
+    assert with_errors(pairs) == shown
+
+
+@given(st.lists(st.tuples(st.floats(1e-12, 1e12), st.floats(1e-12, 1e12)), min_size=1, max_size=4))
+def test_estimates_are_known_to_a_hundredth_of_their_errors(pairs: list[tuple[float, float]]) -> None:
+    for (estimate, error), (one, other) in zip(pairs, with_errors(pairs), strict=True):
+        assert float(other) == pytest.approx(error, rel=0.0051)
+        assert float(one) == pytest.approx(estimate, rel=1e-8, abs=0.0051 * error)
 
 
 @given(st.lists(st.sampled_from(["", "1", "-12.5", "3.25", "1e-09", "<2.2e-16", "200"]), min_size=1))
@@ -244,8 +265,8 @@ def summary_of(fit: RemlFit) -> str:
 
 def unmeasured(text: str) -> str:
     """Without what the way to the maximum decides: rounds, and how far the last was from it."""
-    text = re.sub(r"would gain .*? by\s+more than \S+", "would gain …", text, count=1, flags=re.DOTALL)
-    return re.sub(r"\d+ rounds", "… rounds", text)
+    text = re.sub(r"last round gains .*? by\s+more than \S+", "last round gains …", text, count=1, flags=re.DOTALL)
+    return re.sub(r"\d+ rounds?", "… rounds", text)
 
 
 def sorghum(formula: str) -> RemlFit:
@@ -257,13 +278,13 @@ Linear mixed model, REML
   model    yield ~ gen + (1 | rep)
   records  72 used
   levels   rep 4
-  method   average information, … rounds; a further round would gain …
+  method   average information, … rounds; the last round gains …
   errors   standard errors from the average information
 
 Restricted likelihood
-                         -2 log L       AIC       BIC  parameters
-  as ASReml and BLUPF90  630.4664  634.4664  638.4444           2
-  as lme4                729.7118  769.7118  815.2451          20
+             -2 log L       AIC       BIC  parameters
+  as ASReml  630.4664  634.4664  638.4444           2
+  as lme4    729.7118  769.7118  815.2451          20
   the first without (N - p) log 2π, the second with it; N = 72 values, p = 18 estimated fixed
   effects
   the first counts (co)variances that are free, the second all of them and the fixed effects;
@@ -322,7 +343,7 @@ def test_two_traits_of_a_pedigree() -> None:
     shown = summary_of(fit)
     assert "  records  275 used of 294 read\n  values   t1 235, t2 186\n" in shown
     assert re.search(
-        r"animal +t1 +12\.0801 +3\.4756 +4\.1576 +0\.4702\n +t2 +7\.1820 +2\.6799 +3\.3664 +0\.4521 +0\.617", shown
+        r"animal +t1 +12\.0801 +3\.4756 +4\.1576 +0\.4702\n +t2 +7\.182\d +2\.6799 +3\.3664 +0\.4521 +0\.617", shown
     )
     assert re.search(r"animal  heritability  t1 +0\.4702  0\.1260\n", shown)
     assert "scale: base population" in shown
@@ -333,7 +354,7 @@ def test_two_traits_of_a_pedigree() -> None:
     history = history_table(fit.history, fit.estimates.space.names)
     assert history.columns[: len(HISTORY_COLUMNS)] == list(HISTORY_COLUMNS)
     assert history.height == len(fit.history)
-    np.testing.assert_array_equal(history.row(-1, named=True)["animal[1,1]"], fit.estimates.theta[0])
+    assert history.row(-1, named=True)["animal[1,1]"] == pytest.approx(fit.estimates.theta[0], rel=1e-4)
     falls = -np.diff(history["minus2_log_l"].to_numpy())
     np.testing.assert_allclose(history["lower_by"].to_numpy()[1:], falls)
     assert history["lower_by"][0] is None

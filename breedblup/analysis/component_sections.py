@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 
-from breedblup.analysis.sections import WIDTH, Section, align_points, decimals_for, number, with_errors
+from breedblup.analysis.sections import WIDTH, Section, align_points, number_with_error, significant, with_errors
 from breedblup.reml.estimates import Estimates
 from breedblup.variances import MatrixBlock
 
@@ -77,8 +77,8 @@ def _variance_rows(
         share = proportions.get((block.name, i))
         words = dict.fromkeys(one for (row, _), one in zip(elements, status, strict=True) if row == i and one != "free")
         found.append([
-            block.name if i == 0 else "", labels[i], cells[0], number(deviation, decimals_for(deviation, 5)), cells[1],
-            "" if share is None else number(share, 4), ", ".join(words),
+            block.name if i == 0 else "", labels[i], cells[0], significant(deviation), cells[1],
+            "" if share is None else number_with_error(share, None, 4)[0], ", ".join(words),
         ])  # fmt: skip
     return found
 

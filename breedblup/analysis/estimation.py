@@ -214,7 +214,9 @@ def _problem(
         f"estimating variances with a factor of {symbolic.nonzeros:,} entries", sum(stored.values()), budget,
         "give more memory, or estimate from a part of the records",
     )  # fmt: skip
-    return RemlProblem(design, space, layout, constraints, pattern, symbolic, random_symbolic, scales, options.likelihood), stored
+    return RemlProblem(
+        design, space, layout, constraints, pattern, symbolic, random_symbolic, scales, options.likelihood
+    ), stored
 
 
 def _estimated_groups(layout: EquationLayout, constraints: Constraints) -> int:

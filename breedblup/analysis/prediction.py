@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from breedblup.design import DesignTerm, basis_values
 from breedblup.design.basis import resolved
 from breedblup.design.choice import known_text, missing
+from breedblup.design.computed import with_computed
 from breedblup.design.terms import Function, resolve
 from breedblup.errors import RecordError, counted, name_some, nearest
 from breedblup.frames import Table, as_table, give_back, positions
-from breedblup.model import Covariate, Fixed, LevelGroup, Members, Random
-from breedblup.model.coordinates import group_label
+from breedblup.inference.printed import table_lines
+from breedblup.model import Covariate, Effect, Fixed, LevelGroup, Members, Random
+from breedblup.model.coordinates import effect_classes
 from breedblup.model.random import affects
 
 if TYPE_CHECKING:
@@ -48,6 +50,9 @@ class Prediction:
     table: Any
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return "\n".join(["Fitted values", *table_lines(self.table), *(f"  {note}" for note in self.notes)])
+
 
 class _Share(NamedTuple):
     """What an effect gives to the fitted values of a trait: equation in the coordinates of u (-1 none) and value, by record."""
@@ -71,7 +76,8 @@ def predict(fit: RemlFit, records: Any, *, random: bool = True) -> Prediction:
     Raises
     ------
     RecordError
-        If a class of a fixed effect was not in the records of the fit, or a class or covariate is missing.
+        If a class of a fixed effect, or left of a bar, was not in the records of the fit, a class, covariate or weight is
+        missing, or a function of columns has no finite value.
     ModelError
         If a covariate lies outside the range of its basis, or the model has orthogonal polynomials, which are known for the
         records of the fit only.
@@ -79,7 +85,10 @@ def predict(fit: RemlFit, records: Any, *, random: bool = True) -> Prediction:
     table = as_table(records, "new records")
     notes: list[str] = []
     design = fit.problem.design
-    shares = list(_fixed_shares(fit, table))
+    fixed = [resolve(written, design.table, []) for written in fit.model.fixed]
+    parts = (*fixed, *(fit.model.random if random else ()))
+    table = with_computed(table, [column for part in parts for column in part.columns])
+    shares = list(_fixed_shares(fit, fixed, table))
     if random:
         for k, term in enumerate(fit.model.random):
             shares += _random_shares(fit, table, term, len(design.fixed) + k, notes)
@@ -112,12 +121,10 @@ def _solutions(fit: RemlFit) -> _Array:
     return found
 
 
-def _fixed_shares(fit: RemlFit, table: Table) -> Iterator[_Share]:
+def _fixed_shares(fit: RemlFit, fixed: Sequence[Fixed | Covariate], table: Table) -> Iterator[_Share]:
     """Of every fixed term."""
-    problem = fit.problem
-    design, layout = problem.design, problem.layout
-    for k, (written, term) in enumerate(zip(fit.model.fixed, design.fixed, strict=True)):
-        model_term = resolve(written, design.table, [])
+    layout = fit.problem.layout
+    for k, (model_term, term) in enumerate(zip(fixed, fit.problem.design.fixed, strict=True)):
         factors = model_term.factors if isinstance(model_term, Fixed) else model_term.within
         codes = _fixed_codes(term, factors, table) if factors else np.zeros(len(table), dtype=np.int64)
         values = None
@@ -138,20 +145,14 @@ def _limits(fit: RemlFit, term: Covariate) -> Any:
 
 def _covariate(table: Table, column: str, basis: Any) -> _Array:
     x = table.numbers(column)
-    lacking = np.flatnonzero(np.isnan(x))
-    if lacking.size:
-        raise RecordError(f"{table.places(lacking)}: {column!r} is missing -> fill it in, or leave these records out")
+    _refuse_missing(table, column, np.isnan(x))
     return basis_values(basis, x)
 
 
 def _fixed_codes(term: DesignTerm, factors: tuple[str, ...], table: Table) -> NDArray[np.int64]:
     """Levels of a set of classes; all have to be those of the fit."""
     for column in factors:
-        lacking = np.flatnonzero(missing(table, column))
-        if lacking.size:
-            raise RecordError(
-                f"{table.places(lacking)}: {column!r} is missing -> fill it in, or leave these records out"
-            )
+        _refuse_missing(table, column, missing(table, column))
     text = _joined(table, factors)
     codes = positions(text, term.levels)
     unknown = np.flatnonzero(codes < 0)
@@ -175,21 +176,26 @@ def _joined(table: Table, columns: tuple[str, ...]) -> pl.Series:
 
 def _random_shares(fit: RemlFit, table: Table, term: Random, k: int, notes: list[str]) -> list[_Share]:
     """Of one random term; levels that are not known are counted."""
-    problem = fit.problem
-    coded = problem.layout.terms[k]
-    shares, without = [], np.zeros(len(table), dtype=np.bool_)
-    for group in term.groups:
-        for place, codes in enumerate(_random_codes(coded, group, table)):
-            without |= codes < 0 if not isinstance(group, Members) else False
-            weight = _weight(group, place, table)
-            for c, function in enumerate(coded.functions):
-                if function.group != group_label(term, group):
-                    continue
-                values = weight * _function_values(function, codes, table)
-                trait = problem.design.traits.index(coded.coordinates[c].trait)
-                width, start = problem.layout.width(k), int(problem.layout.starts[k])
-                equations = np.where(codes < 0, -1, start + codes.astype(np.int64) * width + c)
-                shares.append(_Share(trait, equations, values))
+    design, layout = fit.problem.design, fit.problem.layout
+    coded, width, start = layout.terms[k], layout.width(k), int(layout.starts[k])
+    reached = {group: _reached(coded, group, table) for group in term.groups}
+    shares, coordinate = [], 0
+    for effect in term.effects:
+        traits = [t for t, trait in enumerate(design.traits) if affects(effect, trait)]
+        levels_known = np.any([codes >= 0 for codes, _ in reached[effect.group]], axis=0)
+        for classes in effect_classes(term, effect):
+            belongs = _in_classes(effect, classes, levels_known, table)
+            for _ in range(effect.basis.size):
+                values = belongs * _function_values(coded.functions[coordinate], levels_known, table)
+                for trait in traits:
+                    for codes, weight in reached[effect.group]:
+                        equations = np.where(codes < 0, -1, start + codes.astype(np.int64) * width + coordinate)
+                        shares.append(_Share(trait, equations, weight * values))
+                    coordinate += 1
+    without = np.zeros(len(table), dtype=np.bool_)
+    for group, columns in reached.items():
+        if not isinstance(group, Members):
+            without |= columns[0][0] < 0
     if without.any():
         notes.append(
             f"{coded.name}: {counted(int(without.sum()), 'record')} with a level that the fit does not know, or none: its effect "
@@ -198,18 +204,51 @@ def _random_shares(fit: RemlFit, table: Table, term: Random, k: int, notes: list
     return shares
 
 
-def _function_values(function: Function, codes: NDArray[np.int32], table: Table) -> _Array:
+def _in_classes(effect: Effect, classes: tuple[str, ...], needed: NDArray[np.bool_], table: Table) -> NDArray[np.bool_]:
+    """Which records are in the classes left of the bar that an effect is of; refuses unknown ones where it is needed."""
+    belongs = np.ones(len(table), dtype=np.bool_)
+    for factor, level in zip(effect.classes, classes, strict=True):
+        text = known_text(table, factor.factor).cast(pl.String)
+        _refuse_missing(table, factor.factor, needed & text.is_null().to_numpy())
+        unknown = np.flatnonzero(needed & ~text.is_in(factor.levels).fill_null(True).to_numpy())
+        if unknown.size:
+            raise RecordError(
+                f"{table.places(unknown)}: {factor.factor} is "
+                f"{name_some(text.gather(unknown).unique(maintain_order=True).to_list())}, and left of a bar the model has the "
+                f"classes {name_some(factor.levels)} -> correct the class, or leave these records out: its effect is not known"
+            )
+        belongs &= (text == level).fill_null(False).to_numpy()
+    return belongs
+
+
+def _function_values(function: Function, needed: NDArray[np.bool_], table: Table) -> _Array:
     """What multiplies a random effect in each record; anything where the record has no level."""
     if function.column is None:
         return np.ones(len(table))
     x = table.numbers(function.column)
-    lacking = np.flatnonzero(np.isnan(x) & (codes >= 0))
-    if lacking.size:
-        raise RecordError(
-            f"{table.places(lacking)}: {function.column!r} is missing -> fill it in, or leave these records out"
-        )
-    inside = np.where(codes >= 0, x, function.basis.lower or 0.0)
+    _refuse_missing(table, function.column, np.isnan(x) & needed)
+    inside = np.where(needed, x, function.basis.lower or 0.0)
     return basis_values(function.basis, inside)[:, function.number]
+
+
+def _refuse_missing(table: Table, column: str, lacking: NDArray[np.bool_]) -> None:
+    rows = np.flatnonzero(lacking)
+    if rows.size:
+        raise RecordError(f"{table.places(rows)}: {column!r} is missing -> fill it in, or leave these records out")
+
+
+def _reached(term: DesignTerm, group: LevelGroup, table: Table) -> list[tuple[NDArray[np.int32], _Array]]:
+    """Levels of each column of a group, -1 where the fit does not know them, and their weights."""
+    found = []
+    for place, codes in enumerate(_random_codes(term, group, table)):
+        weight = group.weights[place] if isinstance(group, Members) and group.weights else 1.0
+        if not isinstance(weight, str):
+            found.append((codes, np.full(len(table), float(weight))))
+            continue
+        given = table.numbers(weight)
+        _refuse_missing(table, weight, np.isnan(given) & (codes >= 0))
+        found.append((codes, np.nan_to_num(given)))
+    return found
 
 
 def _random_codes(term: DesignTerm, group: LevelGroup, table: Table) -> list[NDArray[np.int32]]:
@@ -221,12 +260,6 @@ def _random_codes(term: DesignTerm, group: LevelGroup, table: Table) -> list[NDA
     if term.relationship is not None:
         return [term.relationship.positions_of(text) for text in texts]
     return [positions(text, term.levels) for text in texts]
-
-
-def _weight(group: LevelGroup, place: int, table: Table) -> _Array:
-    """Weight of a member by record, 1 elsewhere."""
-    weight = group.weights[place] if isinstance(group, Members) and group.weights else 1.0
-    return np.nan_to_num(table.numbers(weight)) if isinstance(weight, str) else np.full(len(table), float(weight))
 
 
 def _errors(fit: RemlFit, shares: list[_Share], n: int) -> _Array:

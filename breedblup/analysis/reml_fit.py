@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, overload
+from typing import Any, Literal, TypeVar, overload
 
 import polars as pl
 
-from breedblup.analysis.bootstrap import Bootstrap, SimulatedResponses, parametric_bootstrap, simulate
+from breedblup.analysis.bootstrap import Bootstrap, parametric_bootstrap
 from breedblup.analysis.history import history_table
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.prediction import Prediction, predict
 from breedblup.analysis.refitting import fitted_likelihood, lowest_with
+from breedblup.analysis.responses import SimulatedResponses, simulate
 from breedblup.analysis.sections import as_html, as_text
 from breedblup.analysis.solution import evaluate
 from breedblup.analysis.summary import SummaryTables, summary_sections, summary_tables
+from breedblup.errors import ModelError, name_some, nearest
 from breedblup.evaluation import Evaluation
-from breedblup.frames import give_back
+from breedblup.frames import give_back, give_back_tables
 from breedblup.inference.effect_correlations import CorrelationTable, correlations, curve_covariances
 from breedblup.inference.fixed import fixed_effects, wald_tests
 from breedblup.inference.functions import Derived, DerivedTable, derive
@@ -47,6 +49,18 @@ from breedblup.reml.options import RemlOptions
 from breedblup.reml.point import Point
 from breedblup.reml.problem import RemlProblem
 from breedblup.variances import VarianceComponents
+
+Result = TypeVar("Result")
+
+RatioName = Literal["heritability", "proportions", "repeatability", "intraclass_correlation", "phenotypic_variance"]
+
+RATIOS: Mapping[RatioName, Callable[..., RatioTable]] = {
+    "heritability": heritabilities,
+    "proportions": proportions,
+    "repeatability": repeatabilities,
+    "intraclass_correlation": intraclass_correlations,
+    "phenotypic_variance": phenotypic_variances,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +116,7 @@ class RemlFit:
 
     @property
     def minus2_log_likelihood(self) -> float:
-        """-2 log L as ASReml and BLUPF90 have it, without (N - p) log 2π."""
+        """-2 log L as ASReml has it, without (N - p) log 2π; BLUPF90's differs by a constant: compare differences."""
         return self.point.minus2_log_l
 
     @property
@@ -123,7 +137,7 @@ class RemlFit:
     @cached_property
     def criteria(self) -> InformationCriteria:
         """AIC and BIC as lme4 and as ASReml define them."""
-        return information_criteria(fitted_likelihood(self))
+        return self._with_tables(information_criteria(fitted_likelihood(self)))
 
     @property
     def history_table(self) -> Any:
@@ -150,27 +164,27 @@ class RemlFit:
     @cached_property
     def heritability(self) -> RatioTable:
         """See `heritabilities`."""
-        return heritabilities(self.estimates, self.model, self.problem.design)
+        return self._with_tables(heritabilities(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def proportions(self) -> RatioTable:
         """Shares of every term in the phenotypic variance."""
-        return proportions(self.estimates, self.model, self.problem.design)
+        return self._with_tables(proportions(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def phenotypic_variance(self) -> RatioTable:
         """Of each trait."""
-        return phenotypic_variances(self.estimates, self.model, self.problem.design)
+        return self._with_tables(phenotypic_variances(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def correlations(self) -> CorrelationTable:
         """Of all effects and traits of every term, and of the residual."""
-        return correlations(self.estimates, self.model, self.problem.design)
+        return self._with_tables(correlations(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def intraclass_correlation(self) -> RatioTable:
         """Of records of the same level, for every grouping."""
-        return intraclass_correlations(self.estimates, self.model, self.problem.design)
+        return self._with_tables(intraclass_correlations(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def repeatability(self) -> RatioTable:
@@ -181,7 +195,7 @@ class RemlFit:
         ModelError
             If it is not clear which factor holds the animals.
         """
-        return repeatabilities(self.estimates, self.model, self.problem.design)
+        return self._with_tables(repeatabilities(self.estimates, self.model, self.problem.design))
 
     @cached_property
     def maternal_heritability(self) -> RatioTable:
@@ -192,17 +206,46 @@ class RemlFit:
         ModelError
             If the model has no direct and maternal effects.
         """
-        return total_maternal_heritabilities(self.estimates, self.model, self.problem.design)
+        return self._with_tables(total_maternal_heritabilities(self.estimates, self.model, self.problem.design))
 
-    def along(self, points: Sequence[float], *, trait: str | None = None) -> RatioTable:
-        """Heritability at points of the covariate of a random regression.
+    def repeatability_of(self, factor: str, *, points: Sequence[float] | None = None) -> RatioTable:
+        """Correlation of the records of the same level of a factor, along a curve at points of its covariate.
 
         Raises
         ------
         ModelError
-            If the model has no random regression, or a point lies outside its range.
+            If no random term has the levels of the factor, or as `along` does.
         """
-        return heritabilities(self.estimates, self.model, self.problem.design, trait=trait, points=points)
+        found = repeatabilities(self.estimates, self.model, self.problem.design, factor=factor, points=points)
+        return self._with_tables(found)
+
+    def along(
+        self, points: Sequence[float], ratio: RatioName = "heritability", *, trait: str | None = None
+    ) -> RatioTable:
+        """A ratio, by default the heritability, at points of the covariate of a random regression.
+
+        Parameters
+        ----------
+        points
+            In the unit of the covariate.
+        ratio
+            What the attribute of the same name is without a curve: ``heritability``, ``proportions``, ``repeatability``,
+            ``intraclass_correlation``, ``phenotypic_variance``.
+        trait
+            None for all.
+
+        Raises
+        ------
+        ModelError
+            If the model has no random regression, a point lies outside its range, or there is no such ratio.
+        """
+        if ratio not in RATIOS:
+            raise ModelError(
+                f"along: there is no ratio {ratio!r}{nearest(ratio, list(RATIOS))}; there are {name_some(RATIOS)}"
+            )
+        return self._with_tables(
+            RATIOS[ratio](self.estimates, self.model, self.problem.design, trait=trait, points=points)
+        )
 
     def covariances_along(self, points: Sequence[float], *, term: str | None = None) -> RatioTable:
         """Variances, covariances and correlations between points of the covariate of a random regression.
@@ -212,7 +255,7 @@ class RemlFit:
         ModelError
             As `along` does.
         """
-        return curve_covariances(self.estimates, self.model, self.problem.design, points, term=term)
+        return self._with_tables(curve_covariances(self.estimates, self.model, self.problem.design, points, term=term))
 
     @overload
     def derive(self, expressions: str) -> Derived: ...
@@ -226,7 +269,8 @@ class RemlFit:
         ModelError
             If the expression cannot be read; the message shows where.
         """
-        return derive(self.estimates, expressions)
+        found = derive(self.estimates, expressions)
+        return found if isinstance(found, Derived) else self._with_tables(found)
 
     def sample(self, expression: str, *, draws: int = 10_000, seed: int | None = None) -> Sampled:
         """The same by drawing from the asymptotic distribution of the estimates.
@@ -258,7 +302,7 @@ class RemlFit:
         ModelError
             If a factor is not in the fixed part.
         """
-        return predicted_means(self.model, self.point, self.estimates, by, at=at, traits=traits)
+        return self._with_tables(predicted_means(self.model, self.point, self.estimates, by, at=at, traits=traits))
 
     def contrasts(self, contrasts: Mapping[str, Mapping[Any, float]]) -> ContrastTests:
         """Combinations of fixed effects, tested: ``{"G02 - G03": {("gen", "G02"): 1, ("gen", "G03"): -1}}``.
@@ -268,7 +312,7 @@ class RemlFit:
         ModelError
             If an effect is not in the fixed part.
         """
-        return contrast_tests(self.point, self.estimates, contrasts)
+        return self._with_tables(contrast_tests(self.point, self.estimates, contrasts))
 
     def profile(self, component: str, *, level: float = 0.95, points: int = 8) -> Profile:
         """Profile likelihood of a component, ``"animal"``, or of a ratio of two, ``"animal / (animal + residual)"``.
@@ -282,7 +326,9 @@ class RemlFit:
         """
         along = profile_component if component in self.estimates.space.names else profile_ratio
         refit = partial(lowest_with, self)
-        return along(self.estimates, self.minus2_log_likelihood, component, refit, level=level, points=points)
+        return self._with_tables(
+            along(self.estimates, self.minus2_log_likelihood, component, refit, level=level, points=points)
+        )
 
     def predict(self, records: Any, *, random: bool = True) -> Prediction:
         """Fitted values for new records, with or without random effects.
@@ -338,6 +384,10 @@ class RemlFit:
     def _as_given(self, frame: pl.DataFrame) -> Any:
         """A table in the library that the records came in."""
         return give_back(frame, self.problem.design.table.backend)
+
+    def _with_tables(self, result: Result) -> Result:
+        """A result whose tables are in that library."""
+        return give_back_tables(result, self.problem.design.table.backend)
 
     def summary(self) -> str:
         """The fit for a reader."""

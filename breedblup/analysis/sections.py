@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from textwrap import wrap
+from typing import TypeGuard
 
 from rich.cells import cell_len
 
@@ -14,6 +15,17 @@ WIDTH = 100
 """Columns of a summary; wider tables stay whole, text is wrapped."""
 
 MOST_DECIMALS = 8
+"""More are shown with an exponent."""
+
+MOST_DIGITS = 9
+"""Of a number with an exponent."""
+
+ERROR_DIGITS = 3
+"""Significant digits that every standard error has at least, and its estimate as many decimals."""
+
+LARGE = 1e9
+"""Numbers from here on have an exponent."""
+
 SMALLEST_P = 2.2e-16
 
 
@@ -81,19 +93,24 @@ def align_points(rows: Sequence[list[str]], columns: Sequence[int]) -> None:
 
 
 def decimals_for(value: float | None, digits: int) -> int:
-    """Decimals that show a number to some significant digits; 0 where they all stand before the point."""
+    """Decimals that show a number to some significant digits; below 0 where the last of them stands before the point."""
     if value is None or not isfinite(value) or value == 0.0:
         return digits - 1
-    return min(max(digits - 1 - floor(log10(abs(value))), 0), MOST_DECIMALS)
+    return digits - 1 - floor(log10(abs(value)))
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number with some decimals, with an exponent where these hide it; empty where there is none."""
+    """A number with some decimals, with an exponent where these hide it, or it is very large; empty where there is none.
+
+    With an exponent it has the same decimals, where these are not too many.
+    """
     if value is None or value != value:
         return ""
-    if not isfinite(value) or abs(value) >= 1e9 or 0.0 < abs(value) < 10.0**-decimals / 2.0:
+    if not isfinite(value) or 0.0 < abs(value) < 10.0**-decimals / 2.0:
         return f"{value:.4g}"
-    shown = f"{value:.{decimals}f}"
+    if value and (decimals > MOST_DECIMALS or abs(value) >= LARGE):
+        return f"{value:.{min(max(floor(log10(abs(value))) + decimals, 0), MOST_DIGITS - 1)}e}"
+    shown = f"{value:.{min(max(decimals, 0), MOST_DECIMALS)}f}"
     return shown[1:] if shown.startswith("-") and not float(shown) else shown
 
 
@@ -103,12 +120,26 @@ def significant(value: float | None, digits: int = 5) -> str:
 
 
 def with_errors(pairs: Sequence[tuple[float | None, float | None]]) -> list[tuple[str, str]]:
-    """Estimates and their standard errors as cells: five digits of the largest error, and as many decimals of all others."""
-    errors = [error for _, error in pairs if error is not None and isfinite(error) and error > 0.0]
+    """Estimates and their standard errors as cells: five digits of the largest error, and as many decimals of all others.
+
+    Of small ones there are more: see `number_with_error`.
+    """
+    errors = [error for _, error in pairs if _is_error(error)]
     if not errors:
         return [(significant(estimate, 6), "") for estimate, _ in pairs]
-    decimals = decimals_for(max(errors), 5)
-    return [(number(estimate, decimals), number(error, decimals)) for estimate, error in pairs]
+    decimals = min(decimals_for(max(errors), 5), MOST_DECIMALS)
+    return [number_with_error(estimate, error, decimals) for estimate, error in pairs]
+
+
+def number_with_error(estimate: float | None, error: float | None, decimals: int) -> tuple[str, str]:
+    """An estimate and its standard error with some decimals, or more: for three digits of the error, or else of the estimate."""
+    own = error if _is_error(error) else estimate
+    decimals = max(decimals, decimals_for(own, ERROR_DIGITS)) if own else decimals
+    return number(estimate, decimals), number(error, decimals)
+
+
+def _is_error(error: float | None) -> TypeGuard[float]:
+    return error is not None and isfinite(error) and error > 0.0
 
 
 def p_text(p: float | None) -> str:

@@ -9,8 +9,9 @@ import polars as pl
 
 from breedblup.analysis.component_sections import variance_sections
 from breedblup.analysis.fixed_sections import fixed_section, linear_section, residual_section, wald_section
-from breedblup.analysis.sections import Section, align_points, number
+from breedblup.analysis.sections import Section, align_points, number, number_with_error
 from breedblup.errors import counted
+from breedblup.frames import as_table
 from breedblup.inference.effect_correlations import correlations
 from breedblup.inference.fixed import fixed_effects, terms_without_tests, wald_tests
 from breedblup.inference.likelihood_ratio import FittedLikelihood, information_criteria
@@ -72,7 +73,7 @@ def summary_tables(fit: RemlFit) -> SummaryTables:
     point, estimates = fit.point, fit.estimates
     residuals = residuals_of(point)
     linear = linear_model_summary(point) if _is_linear(fit) else None
-    quantiles = residuals.quantiles
+    quantiles = as_table(residuals.quantiles, "quantiles").frame
     if linear is not None:
         quantiles = quantiles.with_columns(pl.col(pl.Float64) * float(point.variances.residual_matrix()[0, 0]) ** 0.5)
     fixed, wald = fixed_effects(point, estimates), wald_tests(point, estimates)
@@ -139,7 +140,7 @@ def _likelihood(fit: RemlFit) -> Section:
     constant = "(N - p) log 2π" if restricted else "N log 2π"
     rows = [
         (name, *(number(value, 4) for value in (one.minus2_log_l, one.aic, one.bic)), f"{one.parameters:,}")
-        for name, one in (("as ASReml and BLUPF90", found.asreml), ("as lme4", found.lme4))
+        for name, one in (("as ASReml", found.asreml), ("as lme4", found.lme4))
     ]
     p = f", p = {counted(problem.rank, 'estimated fixed effect')}" if restricted else ""
     notes = (
@@ -190,7 +191,8 @@ def _shares(fit: RemlFit) -> pl.DataFrame:
     design = fit.problem.design
     if not design.random or _has_curves(fit) or design.residual_levels is not None:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String) | {"estimate": pl.Float64})
-    return proportions(fit.estimates, fit.model, design).frame.select(columns)
+    table: pl.DataFrame = proportions(fit.estimates, fit.model, design).frame
+    return table.select(columns)
 
 
 def _ratios(fit: RemlFit) -> pl.DataFrame:
@@ -263,7 +265,7 @@ def _ratio_section(title: str, ratios: pl.DataFrame) -> Section:
     rows, notes = [], []
     for one in ratios.head(MOST_RATIOS).iter_rows(named=True):
         rows.append(
-            [one["term"], *(one[column] or "" for column in shown), *(number(one[k], 4) for k in ("estimate", "se"))]
+            [one["term"], *(one[column] or "" for column in shown), *number_with_error(one["estimate"], one["se"], 4)]
         )
         if one["note"]:
             notes.append(f"{one['what']} of {one['term']}: {one['note']}")

@@ -12,6 +12,7 @@ import polars as pl
 
 from breedblup.design import Design, DesignTerm
 from breedblup.errors import ModelError, name_some, nearest
+from breedblup.frames import as_table, give_back
 from breedblup.inference.expression_trees import Linearised
 from breedblup.inference.functions import delta_error, joint_covariance
 from breedblup.inference.places import check_points
@@ -35,7 +36,7 @@ AT_ONE = 1e-8
 """A correlation so near to 1 or -1 is that of a singular matrix."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CorrelationTable(RatioTable):
     """Correlations, one pair a row; `matrix` gives those of a term as a matrix.
 
@@ -47,7 +48,7 @@ class CorrelationTable(RatioTable):
 
     labels: dict[str, tuple[str, ...]] | None = None
 
-    def matrix(self, term: str) -> pl.DataFrame:
+    def matrix(self, term: str) -> Any:
         """Correlations of a term, a row and a column for each effect and trait, 1 on the diagonal.
 
         Raises
@@ -62,11 +63,12 @@ class CorrelationTable(RatioTable):
             )
         names = known[term]
         matrix = np.eye(len(names))
-        values = self.frame.filter(pl.col("term") == term)["estimate"].fill_null(np.nan)
+        values = self._rows.filter(pl.col("term") == term)["estimate"].fill_null(np.nan)
         for (j, i), value in zip(combinations(range(len(names)), 2), values, strict=True):
             matrix[i, j] = matrix[j, i] = value
         columns = {name: matrix[:, i] for i, name in enumerate(names)}
-        return pl.DataFrame({"": names, **columns}).with_columns(pl.col(*names).fill_nan(None))
+        table = pl.DataFrame({"": names, **columns}).with_columns(pl.col(*names).fill_nan(None))
+        return give_back(table, as_table(self.frame, self.what).backend)
 
 
 class _Pair(NamedTuple):

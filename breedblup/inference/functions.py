@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from breedblup.errors import ModelError
+from breedblup.frames import give_back
 from breedblup.inference.expression_trees import Linearised
 from breedblup.inference.expressions import parse_expression
 from breedblup.reml.estimates import Estimates
@@ -94,16 +95,19 @@ class DerivedTable:
         One for each function.
     covariance
         k x k, by the delta method.
+    backend
+        Library of the table.
     """
 
     items: tuple[Derived, ...]
     covariance: FloatMatrix
+    backend: str = "polars"
 
     def __post_init__(self) -> None:
         self.covariance.flags.writeable = False
 
     @property
-    def frame(self) -> pl.DataFrame:
+    def frame(self) -> Any:
         """name, expression, estimate, se, note."""
         columns = {
             "name": pl.String,
@@ -113,7 +117,7 @@ class DerivedTable:
             "note": pl.String,
         }
         rows = [{column: getattr(item, column) for column in columns} for item in self.items]
-        return pl.DataFrame(rows, schema=columns)
+        return give_back(pl.DataFrame(rows, schema=columns), self.backend)
 
     def __getitem__(self, name: str) -> Derived:
         for item in self.items:

@@ -11,14 +11,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from math import comb
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
 from scipy.stats import chi2
 
 from breedblup.errors import ModelError, counted, name_some
+from breedblup.frames import give_back
 from breedblup.inference.nesting import Nesting, Structured, nesting_of, parameter_count
+from breedblup.inference.printed import table_lines
 from breedblup.model import Model
 from breedblup.reml.estimates import Estimates
 from breedblup.reml.problem import RemlProblem
@@ -104,15 +106,25 @@ class InformationCriteria:
     asreml
         -2 log L without it; (co)variances that are not fixed or at a boundary count, and log(N - p). For REML it compares models
         with the same fixed part only.
+    backend
+        Library of the table.
     """
 
     lme4: Criterion
     asreml: Criterion
+    backend: str = "polars"
 
     @property
-    def frame(self) -> pl.DataFrame:
+    def frame(self) -> Any:
         """definition, parameters, observations, minus2_log_l, aic, bic."""
+        return give_back(self._table, self.backend)
+
+    @property
+    def _table(self) -> pl.DataFrame:
         return pl.DataFrame([self.lme4._asdict(), self.asreml._asdict()])
+
+    def __repr__(self) -> str:
+        return "\n".join(["Information criteria", *table_lines(self._table, digits=8)])
 
 
 def information_criteria(fitted: FittedLikelihood) -> InformationCriteria:
@@ -246,6 +258,7 @@ def _notes(nesting: Nesting) -> tuple[str, ...]:
 
 
 def _criterion(definition: str, parameters: int, observations: int, minus2_log_l: float) -> Criterion:
+    parameters, observations, minus2_log_l = int(parameters), int(observations), float(minus2_log_l)
     aic, bic = minus2_log_l + 2.0 * parameters, minus2_log_l + parameters * float(np.log(observations))
     return Criterion(definition, parameters, observations, minus2_log_l, aic, bic)
 

@@ -15,7 +15,7 @@ from breedblup.errors import ModelError
 from breedblup.reml.point import Point
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LinearModelSummary:
     """Fit of a linear model.
 
@@ -50,6 +50,8 @@ class LinearModelSummary:
                 f"F-statistic: {self.f:.4g} on {self.numerator_df} and {self.residual_df} df, p-value: {self.p:.4g}",
             ]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
 
 def linear_model_summary(point: Point) -> LinearModelSummary:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as t_distribution
 
 from breedblup.errors import ModelError, ResourceError, counted, nearest
+from breedblup.frames import as_table
 from breedblup.inference.contrasts import (
     Contrasts,
     degrees_of_freedom,
@@ -27,6 +28,7 @@ from breedblup.inference.contrasts import (
     within_rounding,
 )
 from breedblup.inference.grid import Means, TraitFactors, means_of_trait
+from breedblup.inference.printed import MOST_ROWS, table_lines
 from breedblup.model import Model
 from breedblup.reml.estimates import Estimates
 from breedblup.reml.point import Point
@@ -62,10 +64,19 @@ class PredictedMeans:
         What was averaged over, and where covariates stand.
     """
 
-    means: pl.DataFrame
-    differences: pl.DataFrame
-    averages: pl.DataFrame
+    means: Any
+    differences: Any
+    averages: Any
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        lines = ["Predicted means", *table_lines(self.means), *(f"  {note}" for note in self.notes)]
+        differences = as_table(self.differences, "differences").frame
+        if differences.height > MOST_ROWS:
+            lines += ["Differences: averages of all", *table_lines(self.averages)]
+        elif differences.height:
+            lines += ["Differences", *table_lines(differences)]
+        return "\n".join(lines)
 
 
 def predicted_means(

@@ -22,6 +22,7 @@ from breedblup.inference.contrasts import (
     two_sided_p,
 )
 from breedblup.inference.fixed import effect_labels
+from breedblup.inference.printed import table_lines
 from breedblup.reml.estimates import Estimates
 from breedblup.reml.point import Point
 from breedblup.reml.problem import RemlProblem
@@ -44,8 +45,15 @@ class ContrastTests:
         F test of all contrasts being 0; None where one of them cannot be estimated.
     """
 
-    table: pl.DataFrame
+    table: Any
     joint: FTest | None
+
+    def __repr__(self) -> str:
+        lines = ["Contrasts of fixed effects", *table_lines(self.table)]
+        if self.joint is not None:
+            df = f"{self.joint.numerator_df} and {self.joint.denominator_df:.5g}"
+            lines.append(f"  all zero: F {self.joint.f:.5g} on {df} df, p {self.joint.p:.4g}")
+        return "\n".join(lines)
 
 
 def contrast_tests(point: Point, estimates: Estimates, contrasts: Mapping[str, Mapping[Any, float]]) -> ContrastTests:

@@ -85,7 +85,7 @@ def nesting_of(null: Structured, alternative: Structured) -> Nesting:
     said: list[str] = []
     for block in alternative.space.blocks:
         parts = [(part, _rows_in(null, part, alternative, block)) for part, owner in owners if owner is block]
-        found = _conditions(block, parts)
+        found = _conditions(block, _labels_of(alternative.space, block), parts)
         said += [found.said] if found.said else []
         boundaries = None if boundaries is None or found.boundaries is None else boundaries + found.boundaries
     parameters = parameter_count(alternative.space) - parameter_count(null.space)
@@ -149,7 +149,15 @@ def _rows_in(null: Structured, part: MatrixBlock, alternative: Structured, block
     return [rows.index(row) for row in null.rows_of(part)]
 
 
-def _conditions(block: MatrixBlock, parts: Sequence[tuple[MatrixBlock, list[int]]]) -> _Conditions:
+def _labels_of(space: ParameterSpace, block: MatrixBlock) -> tuple[str, ...]:
+    """What the rows of a matrix are called: without the trait where there is one."""
+    traits = space.blocks[-1].labels
+    return tuple(label.removesuffix(f" {traits[0]}") for label in block.labels) if len(traits) == 1 else block.labels
+
+
+def _conditions(
+    block: MatrixBlock, labels: Sequence[str], parts: Sequence[tuple[MatrixBlock, list[int]]]
+) -> _Conditions:
     """What restricts a matrix of the larger model to those that it consists of in the smaller one."""
     _check_given(block, [part for part, _ in parts])
     ranks = [one.structure for one in (block, *(part for part, _ in parts)) if isinstance(one.structure, ReducedRank)]
@@ -167,9 +175,9 @@ def _conditions(block: MatrixBlock, parts: Sequence[tuple[MatrixBlock, list[int]
     new = np.flatnonzero(~inside.diagonal())
     if block.is_residual or isinstance(block.structure, FixedValue) or not new.size:
         return _Conditions(0)
-    names = name_some(block.labels[i] for i in new)
+    names = name_some(labels[i] for i in new.tolist())
     if new.size == 1:
-        return _Conditions(1, f"the variance {names} of {block.name!r} is zero")
+        return _Conditions(1, f"the variance {f'{names} ' if block.order > 1 else ''}of {block.name!r} is zero")
     alone = not (block.mask & ~np.eye(block.order, dtype=bool))[new].any()
     return _Conditions(int(new.size) if alone else None, f"the variances {names} of {block.name!r} are zero")
 

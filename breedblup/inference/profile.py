@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -55,7 +56,7 @@ class Profile:
     level: float
     lower: float
     upper: float
-    frame: pl.DataFrame
+    frame: Any
     refits: int
     notes: tuple[str, ...]
 
@@ -241,5 +242,5 @@ def _two_components(estimates: Estimates, expression: str) -> tuple[int, int]:
                 return above, below
     raise ModelError(
         f"{expression!r} is no ratio n / (n + d) of two variances, which alone can be held by a tie; profile its components, "
-        "or use sample_derived"
+        "or use fit.sample, which draws from the distribution of the estimates"
     )

@@ -12,8 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
+from breedblup.frames import as_table
 from breedblup.inference.expression_trees import Linearised
 from breedblup.inference.functions import delta_error, joint_covariance
+from breedblup.inference.printed import table_lines
 from breedblup.reml.estimates import Estimates
 from breedblup.variances import ParameterSpace
 
@@ -31,7 +33,8 @@ class RatioTable:
     what
         What they are.
     frame
-        What each row is of, then estimate, se, and the columns that the function which makes the table documents.
+        What each row is of, then estimate, se, and the columns that the function which makes the table documents; polars, or in
+        the library of the records where a fit hands it out.
     covariance
         k x k: of the sampling errors of the rows, by the delta method; NaN for rows without an estimate.
     notes
@@ -39,7 +42,7 @@ class RatioTable:
     """
 
     what: str
-    frame: pl.DataFrame
+    frame: Any
     covariance: FloatArray
     notes: tuple[str, ...] = ()
 
@@ -58,19 +61,23 @@ class RatioTable:
         return None if value is None else float(value)
 
     def _single(self, column: str) -> Any:
-        if self.frame.height != 1:
+        rows = self._rows
+        if rows.height != 1:
             raise ModelError(
-                f"{self.what}: there are {self.frame.height} rows, so there is no single {column}; take it from .frame"
+                f"{self.what}: there are {rows.height} rows, so there is no single {column}; take it from .frame"
             )
-        return self.frame[column][0]
+        return rows[column][0]
+
+    @property
+    def _rows(self) -> pl.DataFrame:
+        """The table in polars."""
+        return as_table(self.frame, self.what).frame
 
     def __repr__(self) -> str:
-        shown = self.frame.drop("expression", strict=False)
+        shown = self._rows.drop("expression", strict=False)
         if "plain" in shown.columns and np.allclose(shown["plain"], shown["scaled"], rtol=1e-4, atol=0.0):
             shown = shown.drop("plain", "plain_se", "scaled", "scaled_se")
-        if (shown["note"] == "").all():
-            shown = shown.drop("note")
-        return "\n".join([self.what, *_text_lines(shown), *(f"  {note}" for note in self.notes)])
+        return "\n".join([self.what, *table_lines(shown), *(f"  {note}" for note in self.notes)])
 
 
 class Ratio(NamedTuple):
@@ -121,18 +128,6 @@ def tabulated_ratios(what: str, estimates: Estimates, rows: Sequence[RatioRow], 
     return RatioTable(
         what, frame.with_columns(pl.col(errors).cast(pl.Float64)), joint_covariance(estimates, gradients), tuple(notes)
     )
-
-
-def _text_lines(frame: pl.DataFrame) -> list[str]:
-    """A table as text: numbers with five digits, on the right; an empty cell where there is none."""
-    columns = []
-    for series in frame.iter_columns():
-        numeric = series.dtype.is_numeric()
-        shown = ["" if v is None else f"{v:.5g}" if isinstance(v, float) else str(v) for v in series]
-        cells = [series.name, *shown]
-        width = max(map(len, cells))
-        columns.append([cell.rjust(width) if numeric else cell.ljust(width) for cell in cells])
-    return ["  " + "  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def linear_text(space: ParameterSpace, weights: FloatArray) -> str:

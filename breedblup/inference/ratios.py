@@ -62,7 +62,7 @@ def heritabilities(
     """
     if all(term.relationship is None for term in design.random):
         raise ModelError(
-            "no random term has a relationship, so there is no heritability; see proportions and intraclass_correlations"
+            "no random term has a relationship, so there is no heritability; see fit.proportions and fit.intraclass_correlation"
         )
     rows = []
     for place in places_of(estimates, model, design, trait, points):
@@ -244,7 +244,7 @@ def _factor_of_animals(model: Model, design: Design, factor: str | None) -> str:
     if len(candidates) != 1:
         raise ModelError(
             f"the levels of {name_some(candidates) or 'no term'} could be the animals whose records repeat; name the column: "
-            "factor=..."
+            "fit.repeatability_of(column)"
         )
     return candidates[0]
 

@@ -7,13 +7,18 @@ of freedom of the fit (Hodges & Sargent 2001): p for p fixed effects alone, more
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from breedblup.errors import counted
+from breedblup.frames import give_back
+from breedblup.inference.printed import table_lines
 from breedblup.mme.incidence import build_slots
 from breedblup.mme.record_sums import fitted_values, leverages
 from breedblup.reml.point import Point
@@ -43,6 +48,8 @@ class Residuals:
         Row of each record in the table that it came from.
     traits
         Their names.
+    backend
+        Library of the tables.
     """
 
     observed: _Vector
@@ -51,31 +58,42 @@ class Residuals:
     scaled: _Vector
     rows: NDArray[np.int64]
     traits: tuple[str, ...]
+    backend: str = "polars"
 
     @cached_property
-    def table(self) -> pl.DataFrame:
+    def table(self) -> Any:
         """row, trait, observed, fitted, conditional, marginal, scaled: one row for each value, trait by trait within records."""
-        r, t = np.nonzero(~np.isnan(self.observed))
-        return pl.DataFrame(
-            {
-                "row": self.rows[r],
-                "trait": pl.Series(self.traits, dtype=pl.String).gather(t),
-                "observed": self.observed[r, t],
-                "fitted": (self.observed - self.conditional)[r, t],
-                "conditional": self.conditional[r, t],
-                "marginal": self.marginal[r, t],
-                "scaled": self.scaled[r, t],
-            }
-        )
+        columns = {
+            "observed": self.observed,
+            "fitted": self.observed - self.conditional,
+            "conditional": self.conditional,
+            "marginal": self.marginal,
+            "scaled": self.scaled,
+        }
+        return give_back(_by_value(self.rows, self.traits, columns), self.backend)
 
     @cached_property
-    def quantiles(self) -> pl.DataFrame:
+    def quantiles(self) -> Any:
         """trait, min, q1, median, q3, max of the scaled residuals, as lme4 prints them (R's quantiles of type 7)."""
         found = [
             {"trait": trait} | {name: float(np.nanquantile(self.scaled[:, t], q)) for name, q in QUANTILES.items()}
             for t, trait in enumerate(self.traits)
         ]
-        return pl.DataFrame(found)
+        return give_back(pl.DataFrame(found), self.backend)
+
+    def __repr__(self) -> str:
+        numbers = (~np.isnan(self.observed)).sum(axis=0).tolist()
+        counts = ", ".join(f"{trait} {counted(n, 'value')}" for trait, n in zip(self.traits, numbers, strict=True))
+        return "\n".join(
+            [f"Residuals ({counts}), quantiles of scaled ones; all in .table", *table_lines(self.quantiles)]
+        )
+
+
+def _by_value(rows: NDArray[np.int64], traits: tuple[str, ...], columns: Mapping[str, _Vector]) -> pl.DataFrame:
+    """n × traits arrays as columns, a row for each value that the first of them has."""
+    r, t = np.nonzero(~np.isnan(next(iter(columns.values()))))
+    of = {"row": rows[r], "trait": pl.Series(traits, dtype=pl.String).gather(t)}
+    return pl.DataFrame(of | {name: values[r, t] for name, values in columns.items()})
 
 
 def residuals_of(point: Point) -> Residuals:
@@ -97,6 +115,7 @@ def residuals_of(point: Point) -> Residuals:
         known(point.residuals / np.sqrt(residual_variances(point))),
         problem.design.rows,
         problem.design.traits,
+        problem.design.table.backend,
     )
 
 
@@ -122,11 +141,36 @@ class Leverages:
         Conditional residuals in units of their own standard deviation, √diag(R - WC⁻¹W'); NaN where that is 0.
     effective_df
         Sum of the values by trait.
+    rows, traits
+        Row of each record in the table that it came from, and names.
+    backend
+        Library of the table.
     """
 
     values: _Vector
     studentised: _Vector
     effective_df: _Vector
+    rows: NDArray[np.int64]
+    traits: tuple[str, ...]
+    backend: str = "polars"
+
+    @cached_property
+    def table(self) -> Any:
+        """row, trait, leverage, studentised (null where it is not defined): one row for each value."""
+        table = _by_value(self.rows, self.traits, {"leverage": self.values, "studentised": self.studentised})
+        return give_back(table.with_columns(pl.col("studentised").fill_nan(None)), self.backend)
+
+    def __repr__(self) -> str:
+        table = pl.DataFrame(
+            {
+                "trait": self.traits,
+                "values": (~np.isnan(self.values)).sum(axis=0),
+                "effective_df": self.effective_df,
+                "mean": np.nanmean(self.values, axis=0),
+                "max": np.nanmax(self.values, axis=0),
+            }
+        )
+        return "\n".join(["Leverages, by trait; all in .table", *table_lines(table)])
 
 
 def leverages_of(point: Point) -> Leverages:
@@ -147,7 +191,10 @@ def leverages_of(point: Point) -> Leverages:
     usable = observed & (left > NO_VARIANCE * variances)
     studentised = np.where(usable, point.residuals / np.sqrt(np.where(usable, left, 1.0)), np.nan)
     values = np.where(observed, hat, np.nan)
-    return Leverages(values, studentised, np.nansum(values, axis=0))
+    design = problem.design
+    return Leverages(
+        values, studentised, np.nansum(values, axis=0), design.rows, design.traits, design.table.backend
+    )  # fmt: skip
 
 
 def _inverse(point: Point) -> _Vector:

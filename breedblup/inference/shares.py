@@ -149,8 +149,8 @@ def functions_at(term: DesignTerm, trait: int, name: str, point: float | None) -
             values[c] = 1.0
         elif point is None:
             raise ModelError(
-                f"the variance of {name!r} changes with {function.column!r} through {term.name!r}; give points of "
-                f"{function.column!r}: points=[...]"
+                f"the variance of {name!r} changes with {function.column!r} through {term.name!r}; take it at points of "
+                f"{function.column!r}: fit.along(points, ratio)"
             )
         else:
             values[c] = basis_values(function.basis, [point])[0, function.number]

@@ -124,6 +124,7 @@ def lower_product(
             start = end
             sums[i] = total
 
+
 @parallel_kernel
 def lower_product_columns(
     lower: tuple[_Ints, NDArray[np.int32], NDArray[np.float64]],
@@ -164,6 +165,7 @@ def lower_product_columns(
                     t0 += value * x[j, k]
                     sums[j, k] += value * x0
                 sums[i, k] = t0
+
 
 @parallel_kernel
 def merge_parts(

@@ -25,9 +25,10 @@ def log_likelihood(point: Point, convention: Convention) -> float:
     Parameters
     ----------
     convention
-        ``asreml``: without constants. ``blupf90``: the same, of which AIREMLF90 prints -2 times up to a constant that only
-        depends on pedigree and X. ``lme4``: with -(N - p)/2 log 2π for REML, -N/2 log 2π for ML. ``invariant``: that of lme4 with
-        ½ log|X'X| of the columns kept added, which does not depend on how effects are coded (Harville 1974).
+        ``asreml``: without constants. ``blupf90``: the same; -2 times that differs from what AIREMLF90 prints by a constant that
+        pedigree and X alone decide, so compare differences between models of the same records, fixed part and pedigree.
+        ``lme4``: with -(N - p)/2 log 2π for REML, -N/2 log 2π for ML. ``invariant``: that of lme4 with ½ log|X'X| of the
+        columns kept added, which does not depend on how effects are coded (Harville 1974).
 
     Raises
     ------

@@ -113,7 +113,7 @@ def plot_residuals(residuals: Residuals) -> Figure:
     figure = new_figure(10.0, 4.0 * len(residuals.traits))
     panels = figure.subplots(len(residuals.traits), 2, squeeze=False)
     for (left, right), trait in zip(panels, residuals.traits, strict=True):
-        table = residuals.table.filter(pl.col("trait") == trait).sort("scaled")
+        table = as_table(residuals.table, "residuals").frame.filter(pl.col("trait") == trait).sort("scaled")
         quantiles = norm.ppf((np.arange(table.height) + 0.5) / table.height)
         shown = np.unique(np.linspace(0, table.height - 1, min(table.height, MOST_DRAWN)).astype(np.int64))
         scaled = table["scaled"].to_numpy()[shown]
@@ -136,9 +136,9 @@ def plot_curve(ratios: RatioTable) -> Figure:
         If matplotlib is not installed, or the table has no points.
     """
     _check(ratios, RatioTable, "plot_curve", "along(points)")
-    frame = ratios.frame
+    frame = as_table(ratios.frame, ratios.what).frame
     if "point" not in frame.columns:
-        raise ModelError(f"{ratios.what}: the table has no points -> give points=[...] where it is made")
+        raise ModelError(f"{ratios.what}: the table has no points -> make it by fit.along(points)")
     traits = frame["trait"].unique(maintain_order=True).to_list()
     figure = new_figure(6.4, 4.2 * len(traits))
     groups = [column for column in ("residual_class", "term", "grouping", "effect") if column in frame.columns]
