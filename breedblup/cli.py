@@ -27,7 +27,7 @@ from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from numba.core import event
@@ -136,7 +136,7 @@ def reml(
 @contextmanager
 def exit_codes() -> Iterator[Console]:
     """Log to standard error; end with the exit code of what happened, with a traceback only for our own faults."""
-    console = Console(stderr=True, no_color=True)
+    console = _LogConsole(stderr=True, no_color=True)
     handler = _Log(console)
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
@@ -145,7 +145,7 @@ def exit_codes() -> Iterator[Console]:
         with event.install_listener("numba:compile", _Compiling()):
             yield console
     except BrokenPipeError:  # the reader of standard output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
     except BreedblupError as error:
         _end(str(error), _exit_code(error))
     except MemoryError:
@@ -208,6 +208,15 @@ class _Compiling(event.Listener):
         """Nothing to say."""
 
 
+class _LogConsole(Console):
+    """Standard error; where its reader, such as head, has gone, the run goes on without a log."""
+
+    def on_broken_pipe(self) -> None:
+        """Write no more; the console of rich would end the process."""
+        self.quiet = True
+        _discard(sys.stderr)
+
+
 class _Log(logging.Handler):
     """Log lines: time and message, the level only where it is not the usual one."""
 
@@ -237,8 +246,16 @@ def _exit_code(error: BreedblupError) -> int:
 
 def _end(message: str, code: int) -> NoReturn:
     """Say what is wrong and end with a code."""
-    print(f"error: {message}", file=sys.stderr)
+    try:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _discard(sys.stderr)
     raise typer.Exit(code) from None
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is still written to a stream without a reader vanish."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def main() -> None:

@@ -129,7 +129,12 @@ def test_bootstrap_of_a_balanced_design() -> None:
     )
     assert result.failures == 0
     assert result.replicates.height == 400
-    assert repr(result) == "Bootstrap of 400 replicates, seed 9: group, residual, group / (group + residual)"
+    title, header, *rows, last = repr(result).splitlines()
+    assert title == "Bootstrap of 400 replicates, seed 9"
+    assert header.split() == ["name", "estimate", "mean", "sd", "bias", "lower", "upper"]
+    assert rows[0].split() == ["group", *(f"{value:.5g}" for value in table.row(0)[1:])]
+    assert rows[2].strip().startswith("group / (group + residual)  ")
+    assert last.strip() == "limits: 95 %, quantiles; others by .table(level)"
     again = parametric_bootstrap(fit, 3, seed=9, expressions=["group / (group + residual)"])
     np.testing.assert_array_equal(again.values, result.values[:3])
 
@@ -142,7 +147,7 @@ def test_bootstrap_at_the_boundary_and_what_is_refused() -> None:
     assert result.failures + len(result.values) == 20
     assert (result.values[:, 0] == 0.0).any()
     assert (result.values[:, 0] > 0.0).any()
-    with pytest.raises(bb.ModelError, match="parametric_bootstrap: replicates is 1; give a whole number from 2"):
+    with pytest.raises(bb.ModelError, match="bootstrap: replicates is 1; give a whole number from 2"):
         parametric_bootstrap(fit, 1)
 
 
@@ -160,6 +165,6 @@ def test_a_matrix_too_large_and_replicates_without_a_maximum(monkeypatch: pytest
 
     monkeypatch.setattr("breedblup.analysis.bootstrap.maximise", fails)
     with pytest.raises(
-        bb.NumericalError, match="parametric_bootstrap: 0 of 5 replicates have a maximum -> fit a simpler model"
+        bb.NumericalError, match="bootstrap: 0 of 5 replicates have a maximum -> fit a simpler model"
     ):
         parametric_bootstrap(fit, 5)

@@ -130,6 +130,7 @@ def test_the_run_record(folder):
     configure(folder, "[records]", '[pedigree.rules]\nborn_after = "error"\n[records]')
     breedblup("run", folder / "evaluation.toml")
     record = json.loads((folder / "results/2026/run.json").read_text(encoding="utf-8"))
+    assert record["command"] == "run"
     for role, name in (("configuration", "evaluation.toml"), ("pedigree", "pedigree.csv"), ("records", "records.csv")):
         content = (folder / name).read_bytes()
         expected = {"path": str(folder / name), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -763,6 +764,35 @@ def test_a_reader_that_goes_away_is_no_fault(folder):
     assert "Traceback" not in result.stderr
     assert "BrokenPipe" not in result.stderr
     assert result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "evaluation.toml"), ("reml", "evaluation.toml"), ("run", "nowhere.toml")]
+)
+def test_a_log_without_a_reader_stops_nothing(folder, arguments):
+    """`breedblup … 2>&1 | head -1`: the run goes on without its log, and keeps its exit code."""
+    animals = range(30)
+    (folder / "pedigree.csv").write_text("animal,sire,dam\n" + "".join(f"a{a},,\n" for a in animals), encoding="utf-8")
+    rows = [f"a{a},h{r % 2},{20 + 3 * ((a * a) % 5) + (a * 7 + r * 3) % 4},1\n" for a in animals for r in range(3)]
+    (folder / "records.csv").write_text("animal,herd,milk,w\n" + "".join(rows), encoding="utf-8")
+    text = (folder / "evaluation.toml").read_text(encoding="utf-8")
+    text = text.replace(" + (1 | ide(animal))", "").replace('"ide(animal)" = 12.0\n', "")
+    (folder / "evaluation.toml").write_text(text, encoding="utf-8")
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "breedblup", *arguments]
+    with os.fdopen(write, "w") as closed:
+        result = subprocess.run(command, cwd=folder, stdout=closed, stderr=closed, check=False)
+    name = {"run": "2026", "reml": "2026-variances"}[arguments[0]]
+    refused = arguments[1] == "nowhere.toml"
+    assert result.returncode == (cli.REFUSED if refused else 0)
+    assert (folder / "results" / name / "run.json").is_file() == (not refused)
+
+
+def test_the_command_is_a_module_too():
+    command = [sys.executable, "-m", "breedblup", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, breedblup("--version").stdout)
 
 
 def test_the_command_is_installed():

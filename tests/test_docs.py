@@ -274,7 +274,7 @@ def test_every_column_of_a_fit_is_documented() -> None:
         "components": fit.components, "history": fit.history_table, "criteria": fit.criteria.frame, "fixed": fit.fixed,
         "wald": fit.wald, "heritability": fit.heritability.frame, "intraclass": fit.intraclass_correlation.frame,
         "correlations": fit.correlations.frame, "derive": fit.derive(["animal[1,1]"]).frame, "means": means.means.drop("cg"),
-        "differences": means.differences, "averages": means.averages, "residuals": fit.residuals.table,
+        "differences": means.differences, "averages": means.averages, "residuals": fit.residuals.table, "leverages": fit.leverages.table,
         "quantiles": fit.residuals.quantiles, "bootstrap": fit.bootstrap(2).table(),
         "profile": slopes.profile("residual", points=0).frame, "along": slopes.covariances_along([100.0]).frame,
         "contrasts": fit.contrasts({"g2": {("cg", "g2", "t1"): 1.0}}).table, "predict": fit.predict(records).table,

@@ -565,6 +565,26 @@ def test_a_covariate_that_repeats_others_is_named() -> None:
     assert (intercept, age, again) == (False, False, True)
 
 
+@pytest.mark.parametrize(
+    ("fixed", "routine"),
+    [
+        ("age * herd", True),
+        ("herd + herd:age + age", True),
+        ("poly(age, 2) * herd", True),
+        ("age + twice + herd:age", False),
+        ("age + twice + herd", False),
+    ],
+)
+def test_a_covariate_with_slopes_by_class_is_no_cause_for_alarm(fixed: str, routine: bool) -> None:
+    """Its common slope is set to zero as a matter of course; one that repeats another is not."""
+    problem = Problem(3)
+    problem.records = problem.records.with_columns(twice=2 * pl.col("age"))
+    problem.model = bb.Model.from_formula(f"milk ~ {fixed} + (1 | animal) + (1 | ide(animal))")
+    evaluation = problem.evaluate()
+    assert any("dependent on others" in note for note in evaluation.notes)
+    assert any(note.startswith("look at ") for note in evaluation.notes) != routine
+
+
 def test_a_trait_of_zeros() -> None:
     problem = Problem(3)
     problem.records = problem.records.with_columns(milk=pl.lit(0.0))

@@ -145,6 +145,8 @@ def test_ratios_along_a_curve_and_of_a_factor() -> None:
     np.testing.assert_allclose(t["estimate"], 1.0 - residual, rtol=1e-12)
     assert fit.repeatability_of("animal", points=points).frame.equals(t)
     assert fit.along(points, trait="y1").frame.equals(h2)
+    assert (fit.along(points).covariate, fit.covariances_along(points).covariate) == ("day", "day")
+    assert fitted("animal").heritability.covariate == ""
     with pytest.raises(
         bb.ModelError, match=r"along: there is no ratio 'proportion'; did you mean 'proportions'\?; there are"
     ):

@@ -367,6 +367,26 @@ def test_contrasts_that_name_no_effect_are_refused() -> None:
             contrast_tests(point, estimates, {"c": {effect: 1.0}})
     with pytest.raises(bb.ModelError, match="contrast 'c': the coefficient of 'x' is nan, no finite number"):
         contrast_tests(point, estimates, {"c": {"x": float("nan")}})
+    for effect, said in (
+        ("a1", r"no fixed term 'a1'; write \('a', 'a1', 't1'\) \(there are"),
+        ("a a1", r"no fixed term 'a a1'; write \('a', 'a1', 't1'\)"),
+    ):
+        with pytest.raises(bb.ModelError, match=said):
+            contrast_tests(point, estimates, {"a": {effect: 1, "x": -1}})
+    one = point_of(bb.Model.from_formula("t1 ~ a + x + (1 | g)"), small_records(), ONE_TRAIT)
+    with pytest.raises(bb.ModelError, match=r"no fixed term 'a1'; write \('a', 'a1'\) "):
+        contrast_tests(one, with_covariance(one), {"a": {"a1": 1, "a2": -1}})
+    with pytest.raises(
+        bb.ModelError,
+        match=r"contrast 'a a1': found 1 where a table of coefficients belongs -> write a name of your own, then effects with "
+        r"their coefficients: \{'M - F': \{\('sex', 'M'\): 1, \('sex', 'F'\): -1\}\}$",
+    ):
+        contrast_tests(point, estimates, {"a a1": 1})  # type: ignore[dict-item]
+    for nothing in ({}, {("x", "t2"): 0.0}):
+        with pytest.raises(
+            bb.ModelError, match="contrast 'c': no effect has a coefficient other than 0 -> write such as"
+        ):
+            contrast_tests(point, estimates, {"c": nothing})
     with pytest.raises(bb.ModelError, match="no contrasts are given"):
         contrast_tests(point, estimates, {})
     assert contrast_tests(point, estimates, {"c": {("x", "t2"): 1.0}}).table["note"].item() is None

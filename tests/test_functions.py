@@ -284,8 +284,21 @@ def test_sampling_says_where_the_delta_method_is_poor() -> None:
     assert any("the SD of the draws is" in reason and "times its standard error" in reason for reason in found.reasons)
     assert any("the mean of the draws is" in reason and "SE above the estimate" in reason for reason in found.reasons)
     assert "SE by the delta method: 0.08, poor:" in repr(found)
-    at_zero = sample_derived(estimates, "litter + 0 * residual", seed=2)
+    at_zero = sample_derived(estimates, "residual + sqrt(litter)", seed=2)
     assert at_zero.reasons == ("litter is on its boundary", "the delta method gives no standard error")
+
+
+def test_what_is_the_same_at_all_draws_has_no_interval() -> None:
+    estimates = estimates_of("y ~ (1 | animal) + (1 | litter)", [10.0, 0.0, 90.0], np.diag([8.0, 1.0, 25.0]) ** 2)
+    for expression in ("litter", "litter / (animal + litter + residual)"):
+        with pytest.raises(
+            ModelError,
+            match=r"^'litter.* is 0 at all draws, which is no interval \(no standard error: litter is on its boundary and adds no "
+            r"variance\) -> fit\.profile\('litter'\) gives an interval there$",
+        ):
+            sample_derived(estimates, expression, seed=2)
+    with pytest.raises(ModelError, match=r"'animal / animal' is 1 at all draws, .* the value is the same .* another func"):
+        sample_derived(estimates, "animal / animal", seed=2)
 
 
 def test_draws_without_a_value_are_counted() -> None:

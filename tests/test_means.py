@@ -228,6 +228,8 @@ def test_what_cannot_be_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     formula = "t1 ~ a * b + x + (1 | g)"
     with pytest.raises(bb.ModelError, match=r"t1 has no fixed factor 'aa'; did you mean 'a'\? \(it has a, b\)"):
         asked(formula, records, "aa")
+    with pytest.raises(bb.ModelError, match=r"no fixed factor 'a:b'; for all combinations write \['a', 'b'\] \(it has"):
+        asked(formula, records, "a:b")
     with pytest.raises(bb.ModelError, match=r"t1 has no fixed covariate 'w' \(it has x\)"):
         asked(formula, records, "a", at={"w": 1.0})
     with pytest.raises(bb.ModelError, match=r"the model has no trait 't3'.*\(it has t1\)"):

@@ -14,6 +14,7 @@ from conftest import HERE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import breedblup as bb
 from breedblup.analysis.history import history_table
 from breedblup.errors import ModelError
 from breedblup.inference.profile import Profile, profile_of
@@ -144,6 +145,27 @@ def test_history_is_drawn() -> None:
         np.testing.assert_allclose(right.lines[0].get_ydata(), [5 / 3, 4 / 3, 1.0])
 
 
+def test_a_fit_has_its_history_drawn() -> None:
+    rng = np.random.default_rng(1)
+    records = pl.DataFrame({"g": rng.choice(list("abcdef"), 60), "y": rng.normal(size=60)})
+    fit = bb.estimate_variances(bb.Model.from_formula("y ~ 1 + (1 | g)"), records)
+    one, other = (plot_history(given).axes[0].lines[0].get_ydata() for given in (fit, fit.history_table))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ModelError, match=r"^plot_history takes a fit or fit\.history_table, found a tuple$"):
+        plot_history(fit.history)
+
+
+def test_many_parameters_are_named_by_matrix() -> None:
+    names = [*(f"animal[{i},{j}]" for i in range(1, 5) for j in range(1, i + 1)), "residual"]
+    rounds = [RemlRound(k, 5.0 - k, np.arange(1.0, 12.0) + k, 1.0, 1.0, 0.1, "AI", {}) for k in range(2)]
+    right = plot_history(history_table(rounds, names)).axes[1]
+    assert len(right.lines) == 11
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["animal, 10 elements", "residual"]
+    assert len({line.get_color() for line in right.lines}) == 2
+    terms = [f"term{k}" for k in range(11)]
+    assert plot_history(history_table(rounds, terms)).axes[1].get_legend() is None
+
+
 def test_profile_is_drawn(tmp_path: Path) -> None:
     profile = profile_of(lambda value: 100.0 + (value - 3.0) ** 2, 3.0, 100.0, 0.5, name="animal")
     (axes,) = plot_profile(profile).axes
@@ -199,12 +221,13 @@ def a_curve() -> RatioTable:
         for point, value in ((2.0, 0.5), (1.0, 0.2))
     ]
     frame = pl.DataFrame(rows, schema=["trait", "point", "term", "effect", "estimate", "se"], orient="row")
-    return RatioTable("Heritability", frame, np.eye(4))
+    return RatioTable("Heritability", frame, np.eye(4), covariate="day")
 
 
 def test_curves_are_drawn() -> None:
     (axes,) = plot_curve(a_curve()).axes
-    assert [line.get_label() for line in axes.lines] == ["a, direct", "b, direct"]
+    assert [line.get_label() for line in axes.lines] == ["a", "b"]
+    assert axes.get_xlabel() == "day"
     assert axes.lines[0].get_xdata().tolist() == [1.0, 2.0]
     assert axes.lines[0].get_ydata().tolist() == [0.2, 0.5]
     around = axes.collections[0].get_paths()[0].vertices
@@ -217,12 +240,18 @@ def test_what_is_not_to_be_drawn_is_refused() -> None:
     with pytest.raises(ModelError, match=r"^plot_residuals takes what fit\.residuals gives, found a DataFrame$"):
         plot_residuals(a_history())  # type: ignore[arg-type]
     with pytest.raises(
-        ModelError, match=r"^plot_history takes the rounds of a fit -> plot_history\(fit\.history_table\)$"
+        ModelError,
+        match=r"^plot_history takes the rounds of a fit -> plot_history\(fit\), or plot_history\(fit\.history_table\)$",
     ):
         plot_history(a_history().drop("gain"))
     with pytest.raises(ModelError, match=r"^plot_curve takes what fit\.along\(points\) gives, found a NoneType$"):
         plot_curve(None)  # type: ignore[arg-type]
     table = a_curve()
+    pairs = RatioTable("Along curves", table.frame.rename({"point": "point_1"}), np.eye(4))
+    with pytest.raises(
+        ModelError, match=r"^Along curves: the table has pairs of points, .* -> take fit\.along\(points, 'phen"
+    ):
+        plot_curve(pairs)
     without = RatioTable(table.what, table.frame.drop("point"), np.eye(4))
     with pytest.raises(ModelError, match=r"^Heritability: the table has no points -> make it by fit\.along\(points\)$"):
         plot_curve(without)

@@ -351,7 +351,7 @@ def test_refused_points(curves: Fitted, maternal: Fitted) -> None:
     with pytest.raises(ModelError, match="the list of points is empty; give at least one"):
         heritabilities(*curves, points=[])
     with pytest.raises(
-        ModelError, match="points are given, but no random term is a regression on a covariate; leave them out"
+        ModelError, match="points are given, but no random term is a regression on a covariate, so nothing .* -> take fit.heritability"
     ):
         heritabilities(*maternal, points=[1.0])
     with pytest.raises(

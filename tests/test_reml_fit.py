@@ -12,6 +12,7 @@ import breedblup as bb
 from breedblup.analysis import refitting
 from breedblup.errors import ModelError, NotConverged
 from breedblup.mme.layout import independent_equations
+from breedblup.reml import fit as loop
 from breedblup.reml.curved import curved_end
 from breedblup.reml.fit import levels_of_blocks
 from breedblup.reml.point import point_at
@@ -69,7 +70,9 @@ def test_the_solution_belongs_to_the_variances_reported() -> None:
 
 
 def test_too_few_rounds_are_refused_with_where_they_ended() -> None:
-    with pytest.raises(NotConverged, match="REML stopped after 2 rounds") as caught:
+    with pytest.raises(
+        NotConverged, match=r"^REML stopped after 1 round at .*: no convergence in 1 round -> allow"
+    ) as caught:
         bb.estimate_variances(ONE_WAY, grouped(), options=bb.RemlOptions(method="em", max_rounds=1))
     assert isinstance(caught.value.solution, bb.Maximum)
 
@@ -226,3 +229,93 @@ def test_the_largest_independent_term_may_go_first() -> None:
     assert first.size == 300
     assert problem.layout.locate(int(first[0]))[0].name == "s"
     assert not independent_equations(bb.EquationLayout.of(problem.design.fixed)).size
+
+
+# --- boundaries, second starts, ranks -----------------------------------------------------------------------------------
+
+
+def test_a_residual_at_its_least_is_named_and_has_no_error() -> None:
+    """Records that repeat their level exactly leave nothing to the residual."""
+    frame = grouped(groups=20, size=4, spread=2.0)
+    frame = frame.with_columns(
+        y=pl.col("y").first().over("g") + pl.Series(1e-9 * np.random.default_rng(2).normal(size=80))
+    )
+    fit = bb.estimate_variances(ONE_WAY, frame)
+    assert fit.estimates.status == ("free", "boundary")
+    assert np.isnan(fit.estimates.standard_errors[1])
+    assert any("residual: on its boundary, the least residual that is allowed" in note for note in fit.notes)
+
+
+def two_humped() -> tuple[pl.DataFrame, bb.VarianceComponents]:
+    """A layout of few, unlike groups whose REML likelihood has two maxima, and a start that ends at the lower one."""
+    rng = np.random.default_rng(11)
+    sizes = [1, 1, 1, 1, 12, 12]
+    means = [6.0, -6.0, 5.0, -5.0, 0.05, -0.05]
+    codes = np.repeat(np.arange(6), sizes)
+    y = np.array(means)[codes] + 0.9 * rng.normal(size=codes.size)
+    return pl.DataFrame({"g": [f"g{code}" for code in codes], "y": y}), bb.VarianceComponents({"g": 1e-6}, residual=9.0)
+
+
+def test_what_is_reported_is_no_lower_than_any_start_leads_to() -> None:
+    frame, low = two_humped()
+    fits = [bb.estimate_variances(ONE_WAY, frame, start=start) for start in (None, low)]
+    grid = []
+    problem = bb.prepare_estimation(ONE_WAY, frame).problem
+    for variance in (0.0, 1e-3, 0.1, 1.0, 5.0, 20.0):
+        for residual in (0.3, 0.8, 2.0, 8.0):
+            grid.append(point_at(problem, np.array([variance, residual])).minus2_log_l)
+    for fit in fits:
+        assert fit.minus2_log_likelihood <= min(grid) + 1e-9
+
+
+def test_a_rank_that_is_not_felt_is_said() -> None:
+    rng = np.random.default_rng(4)
+    codes = np.repeat(np.arange(60), 8)
+    one = rng.normal(size=60)
+    x = rng.normal(size=480)
+    y = one[codes] * (1.0 + 0.5 * x) + rng.normal(size=480)
+    frame = pl.DataFrame({"g": [f"g{code}" for code in codes], "x": x, "y": y})
+    model = bb.Model.from_formula("y ~ x + (1 + x | g)")
+    free = bb.estimate_variances(model, frame)
+    limited = bb.estimate_variances(model, frame, structures={"g": bb.ReducedRank(1)})
+    assert limited.minus2_log_likelihood >= free.minus2_log_likelihood - 1e-7
+    matrix = np.asarray(limited.variances["g"])
+    assert abs(np.linalg.det(matrix)) < 1e-8 * matrix[0, 0] * matrix[1, 1]
+    said = any("the limit is not felt" in note for note in limited.notes)
+    assert said == bool(free.problem.space.singular(free.estimates.theta))
+
+
+def test_derivatives_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "average_information", lambda *_: np.full((2, 2), np.nan))
+    with pytest.raises(
+        bb.NumericalError, match="the derivatives of the likelihood are not finite at the parameters of round 0"
+    ):
+        bb.estimate_variances(ONE_WAY, grouped())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fixed_groups_stay_where_their_term_has_no_variance(seed: int) -> None:
+    """With a variance of zero what is left is least squares on [X, ZQ]; groups differ, animals within them do not."""
+    rng = np.random.default_rng(seed)
+    ids = [f"a{k:02d}" for k in range(30)]
+    parents = {
+        name: [ids[rng.integers(0, k)] if k > 8 and rng.random() < 0.6 else f"G{rng.integers(1, 3)}" for k in range(30)]
+        for name in ("sire", "dam")
+    }
+    pedigree = bb.read_pedigree(pl.DataFrame({"animal": ids} | parents), groups=("G1", "G2"))
+    inverse = bb.group_inverse(pedigree)
+    assert inverse.groups is not None
+    q = inverse.groups.operator.owed_to_groups(np.eye(2))
+    rows = rng.integers(0, 30, 90)
+    order = {name: k for k, name in enumerate(inverse.ids)}
+    design = q[[order[ids[row]] for row in rows]]
+    y = design @ np.array([1.0, -1.0]) + rng.normal(size=90)
+    y -= 0.9 * (
+        pl.DataFrame({"g": rows, "y": y}).select((pl.col("y") - design @ [1.0, -1.0]).mean().over("g"))["y"].to_numpy()
+    )
+    frame = pl.DataFrame({"animal": [ids[row] for row in rows], "y": y})
+    fit = bb.estimate_variances(bb.Model.from_formula("y ~ 1 + (1 | animal)"), frame, {"animal": inverse})
+    x = np.column_stack([np.ones(90), design])
+    left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    assert fit.estimates.status == ("boundary", "free")
+    assert fit.estimates.theta[1] == pytest.approx(left @ left / (90 - np.linalg.matrix_rank(x)), rel=1e-4)

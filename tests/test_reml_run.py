@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from breedblup import cli
 from breedblup.analysis.estimation import estimate_variances
 from breedblup.analysis.history import HISTORY_COLUMNS
-from breedblup.analysis.summary import RATIO_COLUMNS
+from breedblup.analysis.summary_ratios import RATIO_COLUMNS
 from breedblup.errors import ConfigurationError
 from breedblup.io.tables import read_pedigree, read_records
 from breedblup.model import Model
@@ -67,7 +67,11 @@ def test_defaults(tmp_path: Path) -> None:
 GIVEN = """
 [variances]
 animal = [[12.0, 4.0], [4.0, 7.0]]
-residual = [[13.0, 0.0], [0.0, 8.0]]
+pen = [[1.0, 2.0], [2.0, 4.0]]
+
+[variances.residual]
+h1 = [[13.0, 0.0], [0.0, 8.0]]
+h2 = [[13.0, 0.0], [0.0, 8.0]]
 
 [solve]
 inbreeding = false
@@ -83,7 +87,7 @@ change = 1
 folder = "elsewhere"
 
 [reml.structures]
-animal = { kind = "reduced_rank", rank = 1 }
+pen = { kind = "reduced_rank", rank = 1 }
 residual = { kind = "fixed", value = [[13.0, 0.0], [0.0, 8.0]] }
 "residual h1" = "diagonal"
 "residual h2" = "unstructured"
@@ -94,26 +98,28 @@ residual = { kind = "fixed", value = [[13.0, 0.0], [0.0, 8.0]] }
 
 [reml.ties]
 "animal[2,2]" = { to = "animal[1,1]", factor = 2.0 }
-"residual[2,2]" = { to = "residual[1,1]" }
+"residual h2[2,2]" = { to = "residual h2[1,1]" }
 """
 
 
 def test_everything_given(tmp_path: Path) -> None:
-    config = read_config(place(tmp_path, TEXT + GIVEN))
+    text = TEXT.replace('(1 | animal)"', '(1 | animal) + (1 | pen)"\nresidual_classes = "herd"')
+    config = read_config(place(tmp_path, text + GIVEN))
     task = config.reml
-    assert config.variances == VarianceComponents({"animal": [[12, 4], [4, 7]]}, [[13, 0], [0, 8]])
+    residuals = {level: [[13, 0], [0, 8]] for level in ("h1", "h2")}
+    assert config.variances == VarianceComponents({"animal": [[12, 4], [4, 7]], "pen": [[1, 2], [2, 4]]}, residuals)
     assert task.options == RemlOptions(
         likelihood="ml", method="em", information="observed", max_rounds=7, gain=1e-6, change=1.0, inbreeding=False,
         memory_bytes=2**29,
     )  # fmt: skip
-    assert list(task.structures) == ["animal", "residual", "residual h1", "residual h2"]
+    assert list(task.structures) == ["pen", "residual", "residual h1", "residual h2"]
     fixed = task.structures["residual"]
     assert isinstance(fixed, FixedValue)
     assert fixed.matrix.tolist() == [[13, 0], [0, 8]]
-    assert (task.structures["animal"], task.structures["residual h1"]) == (ReducedRank(1), Diagonal())
+    assert (task.structures["pen"], task.structures["residual h1"]) == (ReducedRank(1), Diagonal())
     assert task.structures["residual h2"] == Unstructured()
     assert task.bounds == (Bound("animal[1,1]", 1.0), Bound("animal[2,2]", 1.0, 2.5))
-    assert task.ties == (Tie("animal[2,2]", "animal[1,1]", 2.0), Tie("residual[2,2]", "residual[1,1]"))
+    assert task.ties == (Tie("animal[2,2]", "animal[1,1]", 2.0), Tie("residual h2[2,2]", "residual h2[1,1]"))
     assert task.folder == tmp_path / "elsewhere"
 
 
@@ -134,7 +140,21 @@ def test_everything_given(tmp_path: Path) -> None:
         ("[reml.structures]\nanimal = { rnak = 1 }", r"unknown key 'rnak'; did you mean 'rank'\? \(known: kind, rank, value\)"),
         ("[reml.bounds]\nanimal = {}", r"\[reml\.bounds\]: the bound of 'animal' has neither a lower nor an upper limit"),
         ("[reml.bounds]\nanimal = { lower = nan }", r"\[reml\.bounds\.animal\] lower has to be a finite number, found nan"),
-        ("[reml.bounds]\nanimal = 3", r"\[reml\.bounds\] animal has to be a section, found the whole number 3"),
+        ("[reml.bounds]\nanimal = 3",
+         r"\[reml\.bounds\] animal has to be \{ lower = 0\.5, upper = 2\.0 \}, or one of the two, found the whole number 3$"),
+        ('[reml.ties]\nx = "animal"', r'\[reml\.ties\] x has to be \{ to = "animal\[1,1\]", factor = 2\.0 \}, the element that '
+         r"it follows, found text 'animal'$"),
+        ("[reml.structures]\nanimal = 3", r'\[reml\.structures\] animal has to be "diagonal", "unstructured", \{ kind = '
+         r'"reduced_rank", rank = 1 \} or \{ kind = "fixed", value = 20\.0 \}, found the whole number 3$'),
+        ("[reml]\nbounds = 3", r"\[reml\] bounds has to be a section, found the whole number 3$"),
+        ('[reml.structures]\npe = "diagonal"', r"^evaluation\.toml: \[reml\] structures: there is no 'pe'; the model has "
+         r"'animal', 'residual'$"),
+        ('[reml.bounds]\n"animal[3,1]" = { lower = 1.0 }',
+         r"^evaluation\.toml: \[reml\] bounds: there is no parameter 'animal\[3,1\]'; did you mean"),
+        ('[reml.ties]\nanimal = { to = "residual[1,1]" }',
+         r"^evaluation\.toml: \[reml\] ties: there is no parameter 'animal'; did you mean"),
+        ('[reml.structures]\nanimal = { kind = "reduced_rank", rank = 1 }\n[reml.bounds]\n"animal[1,1]" = { lower = 1.0 }',
+         r"^evaluation\.toml: \[reml\] 'animal\[1,1\]' cannot have a bound: "),
         ("[reml.ties]\nanimal = { factor = 2 }", r"\[reml\.ties\.animal\] to is missing; it has to be given"),
         ('[reml.ties]\nanimal = { to = "animal" }', r"\[reml\.ties\]: 'animal' is tied to itself"),
     ],
@@ -142,6 +162,60 @@ def test_everything_given(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, section: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         read_config(place(tmp_path, f"{TEXT}\n{section}\n"))
+
+
+def test_everything_that_does_not_fit_the_model_is_said(tmp_path: Path) -> None:
+    section = """
+[reml.structures]
+pe = "diagonal"
+animal = { kind = "fixed", value = "x" }
+residual = { kind = "reduced_rank", rank = 1 }
+[reml.bounds]
+anmal = { lower = 1.0 }
+"animal[1,1]" = { lower = 3.0, upper = 2.0 }
+[reml.ties]
+"animal[1,1]" = { to = "pe" }
+"""
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(place(tmp_path, TEXT + section))
+    lines = str(caught.value).splitlines()
+    starts = (
+        'evaluation.toml: [reml.structures] "animal": value has to be a number',
+        "evaluation.toml: [reml.bounds]: the lower limit of 'animal[1,1]' (3) is above the upper one",
+        "evaluation.toml: [reml] structures: there is no 'pe'",
+        "evaluation.toml: [reml] 'residual' cannot have reduced rank",
+        "evaluation.toml: [reml] bounds: there is no parameter 'anmal'",
+        "evaluation.toml: [reml] ties: there is no parameter 'pe'",
+    )
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start)
+
+
+def test_names_of_residual_classes_are_those_of_the_records(tmp_path: Path) -> None:
+    """What the records have to say is left to them; what the model says is not."""
+    classes = TEXT.replace("[results]", 'residual_classes = "cg"\n[results]')
+    section = """
+[reml.structures]
+"residual g1" = "diagonal"
+[reml.bounds]
+"residual g2[2,1]" = { lower = 0.0 }
+[reml.ties]
+"residual g2[2,2]" = { to = "residual g1[2,2]" }
+"""
+    assert len(read_config(place(tmp_path, classes + section)).reml.ties) == 1
+    for wrong in (
+        '[reml.structures]\nanmal = "diagonal"',
+        '[reml.ties]\n"residual[1,1]" = { to = "residual g1[1,1]" }',
+    ):
+        with pytest.raises(ConfigurationError, match=r"\[reml\] (structures|ties): there is no .*; did you mean"):
+            read_config(place(tmp_path, f"{classes}\n{wrong}\n"))
+
+
+def test_classes_left_of_a_bar_are_those_of_the_records(tmp_path: Path) -> None:
+    text = TEXT.replace("(1 | animal)", "(factor(cg) | animal)")
+    task = read_config(place(tmp_path, text + '[reml.bounds]\n"animal[9,9]" = { lower = 1.0 }\n')).reml
+    assert task.bounds == (Bound("animal[9,9]", 1.0),)
 
 
 def test_an_evaluation_needs_variances(tmp_path: Path) -> None:
@@ -201,6 +275,7 @@ def test_what_is_published(tmp_path: Path) -> None:
     assert pl.read_csv(folder / "wald.csv").height == 4
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     assert set(record["files"]) == {path.name for path in folder.iterdir()} - {"run.json"}
+    assert record["command"] == "reml"
     assert record["options"]["method"] == "ai"
     assert record["likelihood"]["minus2_log_l"] == fit.minus2_log_likelihood
     assert record["likelihood"]["with_constant"] == fit.reml_criterion
@@ -277,6 +352,22 @@ def test_results_in_the_way(tmp_path: Path) -> None:
     assert again.exit_code == cli.REFUSED
     assert "there are results already; name another folder, or ask to --replace them" in again.stderr
     assert breedblup("reml", path, "--replace").stdout == first.stdout
+
+
+def test_breeding_values_and_variances_do_not_replace_each_other(tmp_path: Path) -> None:
+    start = "[variances]\nanimal = [[12.0, 4.0], [4.0, 7.0]]\nresidual = [[13.5, 0.0], [0.0, 8.5]]\n"
+    path = place(tmp_path, TEXT + start)
+    breedblup("run", path)
+    variances = tmp_path / "results" / "1"
+    held = {file.name for file in variances.iterdir()}
+    result = breedblup("reml", path, "--replace", "--folder", variances)
+    assert result.exit_code == cli.REFUSED
+    assert "1: it holds what `breedblup run` published, which `breedblup reml` never replaces" in result.stderr
+    assert {file.name for file in variances.iterdir()} == held
+    breedblup("reml", path)
+    result = breedblup("run", path, "--replace", "--folder", tmp_path / "results" / "1-variances")
+    assert result.exit_code == cli.REFUSED
+    assert "it holds what `breedblup reml` published, which `breedblup run` never replaces" in result.stderr
 
 
 def test_a_structure_of_a_term_that_is_not_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from breedblup.errors import ModelError, NumericalError
 from breedblup.frames import give_back
 from breedblup.inference.expressions import parse_expression
 from breedblup.inference.functions import checked_level
+from breedblup.inference.printed import table_lines
 from breedblup.reml.fit import maximise
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Bootstrap:
 
     def __repr__(self) -> str:
         failed = f", {self.failures} without a maximum left out" if self.failures else ""
-        return f"Bootstrap of {len(self.values):,} replicates{failed}, seed {self.seed}: {', '.join(self.names)}"
+        title = f"Bootstrap of {len(self.values):,} replicates{failed}, seed {self.seed}"
+        return "\n".join([title, *table_lines(self.table()), "  limits: 95 %, quantiles; others by .table(level)"])
 
 
 def parametric_bootstrap(
@@ -105,7 +107,7 @@ def parametric_bootstrap(
     """
     if replicates < LEAST_REPLICATES:
         raise ModelError(
-            f"parametric_bootstrap: replicates is {replicates}; give a whole number from {LEAST_REPLICATES}"
+            f"bootstrap: replicates is {replicates}; give a whole number from {LEAST_REPLICATES}"
         )
     space, problem = fit.estimates.space, fit.problem
     parsed = [parse_expression(text, space) for text in expressions]
@@ -123,7 +125,7 @@ def parametric_bootstrap(
             found.append(maximum.point.theta)
     if len(found) < LEAST_REPLICATES:
         raise NumericalError(
-            f"parametric_bootstrap: {len(found)} of {replicates} replicates have a maximum -> fit a simpler model, or look "
+            f"bootstrap: {len(found)} of {replicates} replicates have a maximum -> fit a simpler model, or look "
             "at the responses that simulate() gives"
         )
     theta = np.array(found)

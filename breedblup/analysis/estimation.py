@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from breedblup.analysis.preparation import built_inverses, bytes_of_incidence, check_kinds
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.reml_fit import RemlFit
+from breedblup.analysis.search import highest
 from breedblup.design import Design, build_design
-from breedblup.errors import ModelError, NotConverged
+from breedblup.errors import ModelError, NotConverged, counted
 from breedblup.frames import as_table
 from breedblup.mme import (
     Constraints,
@@ -30,7 +31,8 @@ from breedblup.pedigree import Pedigree
 from breedblup.plan import CSR_ENTRY, memory_budget, refuse_unless_fits
 from breedblup.relationship import RelationshipInverse
 from breedblup.reml.checks import check_estimable, never_together, never_together_notes
-from breedblup.reml.fit import maximise
+from breedblup.reml.feasible import RESIDUAL_FLOOR
+from breedblup.reml.fit import Maximum
 from breedblup.reml.information import estimates_of
 from breedblup.reml.moments import moments_of
 from breedblup.reml.options import RemlOptions
@@ -165,21 +167,33 @@ def estimate_prepared(prepared: PreparedEstimation, *, monitor: Monitor | None =
         If the criteria were not met in the rounds allowed.
     """
     watch = Stopwatch(monitor)
-    with watch.stage("rounds", f"estimating {prepared.problem.space.size} parameters"):
-        maximum = maximise(prepared.problem, prepared.start, prepared.options, monitor)
+    with watch.stage("rounds", f"estimating {counted(prepared.problem.space.size, 'parameter')}"):
+        maximum, found = highest(prepared.model, prepared.problem, prepared.start, prepared.options, monitor)
     if not maximum.converged:
         last = maximum.history[-1]
         raise NotConverged(
-            f"REML stopped after {len(maximum.history)} rounds at -2 log L {last.minus2_log_l:.6f}, where a further round "
-            f"promised {last.gain:.1e}: {maximum.reason} -> allow more rounds, give starting values, or fit a simpler model",
+            f"REML stopped after {counted(last.round, 'round')} at -2 log L {last.minus2_log_l:.6f}, where a further round "
+            f"promised {last.gain:.1e}: {maximum.reason} -> allow more rounds, give starting values, or fit a simpler model"
+            + "".join(f"; {note}" for note in _floor_notes(maximum)),
             maximum,
         )
     with watch.stage("information", "standard errors"):
         estimates = estimates_of(maximum, prepared.options.information)
+    notes = prepared.problem.space.singular(estimates.theta) + _floor_notes(maximum) + found
+    seconds = dict(prepared.seconds) | watch.seconds
     return RemlFit(
-        prepared.model, prepared.options, estimates, maximum, prepared.relationships,
-        prepared.notes + prepared.problem.space.singular(estimates.theta), dict(prepared.seconds) | watch.seconds,
-    )  # fmt: skip
+        prepared.model, prepared.options, estimates, maximum, prepared.relationships, prepared.notes + notes, seconds
+    )
+
+
+def _floor_notes(maximum: Maximum) -> tuple[str, ...]:
+    """What has to be said where the likelihood rises towards a singular residual."""
+    return tuple(
+        f"{name}: on its boundary, the least residual that is allowed ({RESIDUAL_FLOOR:g} of what was expected for some "
+        "combination of traits): the other terms explain the records, and the likelihood may have no maximum -> leave a term "
+        "out, or look for records that repeat each other, and for traits that are functions of each other"
+        for name in maximum.floor
+    )
 
 
 def _problem(

@@ -85,7 +85,8 @@ def linear_section(found: LinearModelSummary) -> Section:
     if found.numerator_df:
         lines += [
             f"Multiple R-squared: {found.r_squared:.4f}, adjusted R-squared: {found.adjusted_r_squared:.4f}",
-            f"F: {significant(found.f, 4)} on {found.numerator_df:,} and {found.residual_df:,} df, p: {p_text(found.p)}",
+            f"F-statistic: {significant(found.f, 4)} on {found.numerator_df:,} and {found.residual_df:,} df, "
+            f"p-value: {p_text(found.p)}",
         ]
     return Section("", (), (), (False, False), tuple(lines))
 

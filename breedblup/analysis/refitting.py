@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from breedblup.analysis.spaces import other_space
 from breedblup.errors import NotConverged
 from breedblup.inference.likelihood_ratio import FittedLikelihood, LikelihoodRatioTest, compare_likelihoods
-from breedblup.reml.checks import never_together
 from breedblup.reml.feasible import strictly_feasible
 from breedblup.reml.fit import maximise
-from breedblup.variances import Bound, FixedValue, ParameterSpace, Tie
+from breedblup.variances import Bound, FixedValue, Tie
+from breedblup.variances.structures import Structure
 
 if TYPE_CHECKING:
     from breedblup.analysis.reml_fit import RemlFit
@@ -25,10 +26,9 @@ def lowest_with(fit: RemlFit, held: Mapping[str, float], ties: Sequence[Tie]) ->
     NotConverged
         If no maximum was found.
     """
-    space, design = fit.estimates.space, fit.problem.design
-    structures = {block.name: block.structure for block in space.blocks}
-    bounds = list(space.bounds)
-    bounds = [bound for bound in bounds if bound.parameter not in held]
+    space = fit.estimates.space
+    structures: dict[str, Structure] = {}
+    bounds = [bound for bound in space.bounds if bound.parameter not in held]
     for name, value in held.items():
         parameter = space.parameters[space.index_of(name)]
         block = next(one for one in space.blocks if (one.key, one.level) == (parameter.key, parameter.level))
@@ -36,8 +36,7 @@ def lowest_with(fit: RemlFit, held: Mapping[str, float], ties: Sequence[Tie]) ->
             structures[block.name] = FixedValue(value)
         else:
             bounds.append(Bound(name, value, value))
-    levels = () if design.residual_levels is None else tuple(design.residual_levels.to_list())
-    under = ParameterSpace.of(fit.model, levels, structures, bounds, [*space.ties, *ties], never_together(design))
+    under = other_space(fit.model, fit.problem, structures, bounds, ties)
     begin = strictly_feasible(under, fit.estimates.theta)
     found = maximise(replace(fit.problem, space=under), begin, replace(fit.options, method="ai", max_rounds=None))
     if not found.converged:

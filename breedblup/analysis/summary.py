@@ -9,36 +9,19 @@ import polars as pl
 
 from breedblup.analysis.component_sections import variance_sections
 from breedblup.analysis.fixed_sections import fixed_section, linear_section, residual_section, wald_section
-from breedblup.analysis.sections import Section, align_points, number, number_with_error
+from breedblup.analysis.sections import Section, number
+from breedblup.analysis.summary_ratios import ratio_frame, ratio_sections, share_table, traits_without_ratios
 from breedblup.errors import counted
 from breedblup.frames import as_table
-from breedblup.inference.effect_correlations import correlations
 from breedblup.inference.fixed import fixed_effects, terms_without_tests, wald_tests
 from breedblup.inference.likelihood_ratio import FittedLikelihood, information_criteria
 from breedblup.inference.linear_model import LinearModelSummary, linear_model_summary
-from breedblup.inference.ratios import (
-    heritabilities,
-    intraclass_correlations,
-    proportions,
-    total_maternal_heritabilities,
-)
 from breedblup.inference.residuals import residuals_of
-from breedblup.model import Levels
 
 if TYPE_CHECKING:
     from breedblup.analysis.reml_fit import RemlFit
 
 METHODS = {"ai": "average information", "em": "EM", "px-em": "EM with parameter expansion"}
-
-MOST_RATIOS = 30
-"""Ratios that a summary shows."""
-
-HEADINGS = {"what": "", "residual_class": "residual class"}
-
-RATIO_COLUMNS = {
-    "what": pl.String, "trait": pl.String, "residual_class": pl.String, "term": pl.String, "effect": pl.String,
-    "estimate": pl.Float64, "se": pl.Float64, "scale": pl.String, "note": pl.String,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +60,7 @@ def summary_tables(fit: RemlFit) -> SummaryTables:
     if linear is not None:
         quantiles = quantiles.with_columns(pl.col(pl.Float64) * float(point.variances.residual_matrix()[0, 0]) ** 0.5)
     fixed, wald = fixed_effects(point, estimates), wald_tests(point, estimates)
-    return SummaryTables(fixed, wald, quantiles, _ratios(fit), _shares(fit), linear)
+    return SummaryTables(fixed, wald, quantiles, ratio_frame(fit), share_table(fit), linear)
 
 
 def summary_sections(fit: RemlFit, tables: SummaryTables) -> list[Section]:
@@ -90,7 +73,7 @@ def summary_sections(fit: RemlFit, tables: SummaryTables) -> list[Section]:
         return sections
     sections += [_likelihood(fit), residual_section(quantiles, "Scaled residuals")]
     sections += variance_sections(fit.estimates, _labels(fit), _share_by_row(fit, tables.shares))
-    sections += _ratio_sections(tables.ratios)
+    sections += ratio_sections(tables.ratios)
     if tables.fixed.height:
         sections += [fixed_section(tables.fixed, with_df=True), wald_section(tables.wald)]
     return [*sections, _notes(fit)]
@@ -99,11 +82,6 @@ def summary_sections(fit: RemlFit, tables: SummaryTables) -> list[Section]:
 def _is_linear(fit: RemlFit) -> bool:
     """Whether it is a linear model in the sense of R's `lm`, with the variance that least squares has."""
     return not fit.problem.design.random and fit.estimates.status == ("free",) and fit.options.likelihood == "reml"
-
-
-def _has_curves(fit: RemlFit) -> bool:
-    """Whether a random effect depends on a covariate."""
-    return any(function.column is not None for term in fit.problem.design.random for function in term.functions)
 
 
 def _overview(fit: RemlFit) -> Section:
@@ -185,100 +163,8 @@ def _share_by_row(fit: RemlFit, shares: pl.DataFrame) -> dict[tuple[str, int], f
     return rows
 
 
-def _shares(fit: RemlFit) -> pl.DataFrame:
-    """Proportions of the phenotypic variance, where they are the same for all records."""
-    columns = ["term", "trait", "effect", "estimate"]
-    design = fit.problem.design
-    if not design.random or _has_curves(fit) or design.residual_levels is not None:
-        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String) | {"estimate": pl.Float64})
-    table: pl.DataFrame = proportions(fit.estimates, fit.model, design).frame
-    return table.select(columns)
-
-
-def _ratios(fit: RemlFit) -> pl.DataFrame:
-    """Heritabilities, total maternal ones, what records of one level share, and correlations."""
-    design = fit.problem.design
-    arguments = fit.estimates, fit.model, design
-    found: list[pl.DataFrame] = []
-    if design.random and not _has_curves(fit):
-        shared = intraclass_correlations(*arguments).frame.rename({"grouping": "term"})
-        animals = pl.col("term").is_in(_columns_with_relationship(fit))
-        named = pl.when(animals).then(pl.lit("repeatability")).otherwise(pl.lit("intra-class correlation"))
-        shared = shared.with_columns(named.alias("what"))
-        if any(term.relationship is not None for term in design.random):
-            own = heritabilities(*arguments).frame.with_columns(pl.lit("heritability").alias("what"))
-            found.append(own)
-            shared = shared.filter(
-                ~(animals & pl.col("estimate").is_in(own["estimate"].implode()))
-            )  # of one term alone
-        if any({"direct", "maternal"} <= {f.group for f in term.functions} for term in design.random):
-            total = total_maternal_heritabilities(*arguments).frame
-            found.append(total.with_columns(pl.lit("total heritability").alias("what")))
-        found.append(shared)
-    if any(block.order > 1 for block in fit.estimates.space.blocks):
-        found.append(_pairs(correlations(*arguments).frame, len(design.traits)))
-    return pl.concat([pl.DataFrame(schema=RATIO_COLUMNS), *(_in_columns(table) for table in found)])
-
-
-def _columns_with_relationship(fit: RemlFit) -> list[str]:
-    """Columns of the records whose levels have a relationship."""
-    of = zip(fit.model.random, fit.problem.design.random, strict=True)
-    groups = [term.groups[0] for term, coded in of if coded.relationship is not None]
-    return [":".join(group.factors) for group in groups if isinstance(group, Levels)]
-
-
-def _pairs(table: pl.DataFrame, traits: int) -> pl.DataFrame:
-    """Correlations with one column that names the two effects, or traits, or both."""
-    alone = ((pl.col("effect_1") == "direct") & (pl.col("effect_2") == "direct")).fill_null(True)
-    names = []
-    for k in (1, 2):
-        effect = pl.when(alone).then(None).otherwise(pl.col(f"effect_{k}"))
-        trait = pl.col(f"trait_{k}") if traits > 1 else pl.lit(None, pl.String)
-        names.append(pl.concat_str(effect, trait, separator=" ", ignore_nulls=True).str.strip_chars())
-    what, pair = pl.lit("correlation").alias("what"), pl.concat_str(names, separator=", ").alias("effect")
-    return table.with_columns(what, pair)
-
-
-def _in_columns(table: pl.DataFrame) -> pl.DataFrame:
-    """The columns of `RATIO_COLUMNS`, null where a table has no such."""
-    lacking = [pl.lit(None).alias(column) for column in RATIO_COLUMNS if column not in table.columns]
-    return table.with_columns(*lacking).select(list(RATIO_COLUMNS)).cast(pl.Schema(RATIO_COLUMNS))
-
-
-def _ratio_sections(ratios: pl.DataFrame) -> list[Section]:
-    """Ratios, then correlations, with their standard errors; what is said of them in footnotes."""
-    correlated = pl.col("what") == "correlation"
-    return [
-        _ratio_section(title, table)
-        for title, table in (("Ratios", ratios.filter(~correlated)), ("Correlations", ratios.filter(correlated)))
-        if table.height
-    ]
-
-
-def _ratio_section(title: str, ratios: pl.DataFrame) -> Section:
-    alone = set(ratios["effect"].drop_nulls()) <= {"direct"}
-    shown = [column for column in ("what", "trait", "residual_class", "effect") if ratios[column].n_unique() > 1]
-    if title == "Ratios":
-        shown = ["what", *(column for column in shown if column != "what" and not (column == "effect" and alone))]
-    else:
-        shown = [*(column for column in shown if column != "effect"), "effect"]
-    rows, notes = [], []
-    for one in ratios.head(MOST_RATIOS).iter_rows(named=True):
-        rows.append(
-            [one["term"], *(one[column] or "" for column in shown), *number_with_error(one["estimate"], one["se"], 4)]
-        )
-        if one["note"]:
-            notes.append(f"{one['what']} of {one['term']}: {one['note']}")
-    scales = ratios["scale"].drop_nulls().unique(maintain_order=True).to_list()
-    notes += [f"scale: {', '.join(scales)}"] if scales else []
-    notes += [f"and {ratios.height - MOST_RATIOS} more"] if ratios.height > MOST_RATIOS else []
-    header = ("term", *(HEADINGS.get(column, column) for column in shown), "estimate", "SE")
-    align_points(rows, (len(header) - 2, len(header) - 1))
-    numeric = tuple(name in ("estimate", "SE") for name in header)
-    return Section(title, header, tuple(map(tuple, rows)), numeric, tuple(dict.fromkeys(notes)))
-
-
 def _notes(fit: RemlFit) -> Section:
     """What was decided."""
-    said = tuple(dict.fromkeys((*fit.notes, *terms_without_tests(fit.point))))
+    ratios = traits_without_ratios(fit).values()
+    said = tuple(dict.fromkeys((*fit.notes, *ratios, *terms_without_tests(fit.point))))
     return Section.of_facts("Notes", [("-", note) for note in said])

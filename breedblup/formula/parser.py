@@ -20,8 +20,8 @@ Grammar (binding from loose to tight, as in R and lme4)::
     group     = ide(f:g) | vm(f, K) | mm(a, b, weights=(u, v)) | f {":" f} {"/" f {":" f}}     factor(f) is f
 
 Names are letters of any script, digits, ``_`` and ``.``; other names go between backticks, where two backticks stand
-for one. Terms keep the order in which they were written; one that comes again (also as ``b:a``) is merged with the
-first.
+for one. Terms keep the order in which they were written; a fixed one that comes again (also as ``b:a``) is merged with
+the first, as in R, and a random one is refused.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def parse_formula(text: str) -> ParsedFormula:
     cursor.end()
     if not (total.intercept or total.fixed or total.random):
         cursor.fail("nothing on the right of '~' is left to fit; write the terms beside the 0", tilde)
-    return ParsedFormula(responses, merged(total.fixed), merged(total.random), total.intercept)
+    return ParsedFormula(responses, merged(total.fixed), tuple(total.random), total.intercept)
 
 
 _DEGREES = "123456789"
@@ -115,7 +115,10 @@ def _summand(cursor: Cursor, total: _Sum, *, top: bool, subtracted: bool) -> Non
         total.intercept = number.text == "1" and not subtracted
         total.number = number
     elif top and not subtracted and (opening := cursor.open_random()):
-        total.random += _random_terms(cursor, opening)
+        for term in _random_terms(cursor, opening):
+            if any(term.key == other.key for other in total.random):
+                cursor.fail(f"the random term {term} stands twice; leave one out", opening)
+            total.random.append(term)
     elif subtracted:
         _take_away(cursor, total)
     else:

@@ -34,7 +34,7 @@ BLOCK_BYTES = 2**30
 """Memory for the records' weights h and the solutions a of the functions that are worked on at once."""
 
 ESTIMABLE = 1e-6
-"""What X'h may miss of l, relative to the lengths of a column of X and of h."""
+"""What X'h may miss of l, relative to the lengths of a column of X and of h in the trait that the column belongs to."""
 
 ROUNDED = 1e-10
 """Eigenvalues of a covariance matrix of functions below this share of the largest are those of functions that repeat others."""
@@ -117,16 +117,20 @@ def estimate_contrasts(point: Point, rows: _Vector) -> Contrasts:
     kept = np.where(problem.dropped[:size], 0.0, rows)
     constrained = problem.constraints.equations
     covariance, missed, scale = np.empty((m, m)), np.empty((m, constrained.size)), np.empty((m, constrained.size))
-    lengths = column_lengths(problem)[constrained]
+    lengths, traits = column_lengths(problem)[constrained], traits_of_columns(problem)
+    concerned = np.stack([(rows[:, traits == t] != 0.0).any(axis=1) for t in range(problem.y.shape[1])], axis=1)
     derivatives: _Vector | None = np.empty((problem.space.size, 0, 0)) if m == 0 else None
     for first in range(0, m, step):
         part = slice(first, first + step)
         a, h = _weights(point, kept[part])
         covariance[:, part] = kept @ a[:size]
         missed[part] = (_expectations(problem, h) - rows[part])[:, constrained]
-        scale[part] = np.sqrt(np.sum(h**2, axis=(1, 2)))[:, None] * lengths + np.abs(rows[part][:, constrained])
+        scale[part] = np.sqrt(np.sum(h**2, axis=1))[:, traits[constrained]] * lengths + np.abs(
+            rows[part][:, constrained]
+        )
         if m <= step:
             derivatives = covariance_derivatives(problem, h)
+    missed[~concerned[:, traits[constrained]]] = 0.0  # no column of X has records of two traits
     return Contrasts(kept @ point.x[:size], 0.5 * (covariance + covariance.T), derivatives, missed, scale)
 
 
@@ -147,7 +151,8 @@ def estimable_part(point: Point, equations: NDArray[np.int64]) -> _Vector:
         rows[np.arange(mine.size), mine] = 1.0
         h = _weights(point, rows)[1]
         found[first : first + step] = _expectations(problem, h)[:, constrained]
-    return found
+    traits = traits_of_columns(problem)
+    return np.where(traits[equations][:, None] == traits[constrained], found, 0.0)
 
 
 def block_size(problem: RemlProblem) -> int:
@@ -182,16 +187,26 @@ def joint_test(contrasts: Contrasts, estimates: Estimates) -> FTest:
     """Wald F of all functions being 0 at once, with the degrees of freedom of Fai & Cornelius (1996).
 
     The functions are turned into uncorrelated ones with variances d_m and Satterthwaite's ν_m: F = Σ t_m²/q, and with
-    E = Σ ν_m/(ν_m - 2) the denominator has 2E/(E - q), or 2 where a ν_m is not above 2.
+    E = Σ ν_m/(ν_m - 2) the denominator has 2E/(E - q), or 2 where a ν_m is not above 2. Functions of so different units that
+    the smaller variances look like rounding are scaled to a variance of 1 first.
     """
-    values, vectors = np.linalg.eigh(contrasts.covariance)
-    used = values > ROUNDED * values[-1]
-    turned = contrasts.combined(vectors[:, used].T)
-    q = int(used.sum())
-    f = float(np.sum(turned.estimates**2 / values[used]) / q)
+    turned, values = _uncorrelated(contrasts)
+    if values.size < contrasts.estimates.size:
+        errors = np.where(contrasts.standard_errors > 0.0, contrasts.standard_errors, 1.0)
+        scaled, of_scaled = _uncorrelated(contrasts.combined(np.diag(1.0 / errors)))
+        turned, values = (scaled, of_scaled) if of_scaled.size > values.size else (turned, values)
+    q = values.size
+    f = float(np.sum(turned.estimates**2 / values) / q)
     df = _pooled(degrees_of_freedom(turned, estimates))
     p = float(t_distribution.sf(np.sqrt(f), df) * 2.0) if q == 1 else float(f_distribution.sf(f, q, min(df, 1e12)))
     return FTest(q, df, f, p)
+
+
+def _uncorrelated(contrasts: Contrasts) -> tuple[Contrasts, _Vector]:
+    """Principal functions, without those that repeat others, and their variances."""
+    values, vectors = np.linalg.eigh(contrasts.covariance)
+    used = values > ROUNDED * values[-1]
+    return contrasts.combined(vectors[:, used].T), values[used]
 
 
 def _pooled(df: _Vector) -> float:
@@ -283,3 +298,13 @@ def column_lengths(problem: RemlProblem) -> _Vector:
             )
             part[:, entry.coordinate] += np.bincount(link.codes[mine], values, len(term.levels))
     return np.sqrt(squares)
+
+
+def traits_of_columns(problem: RemlProblem) -> NDArray[np.int64]:
+    """Number of the trait that each column of X belongs to."""
+    numbers = {trait: t for t, trait in enumerate(problem.design.traits)}
+    parts = [np.empty(0, dtype=np.int64)]
+    for term in problem.design.fixed:
+        own = np.array([numbers[one.trait] for one in term.coordinates], dtype=np.int64)
+        parts.append(np.tile(own, len(term.levels)))
+    return np.concatenate(parts)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from breedblup.design import Design, DesignTerm
 from breedblup.errors import ModelError, name_some, nearest
@@ -16,7 +17,7 @@ from breedblup.frames import as_table, give_back
 from breedblup.inference.expression_trees import Linearised
 from breedblup.inference.functions import delta_error, joint_covariance
 from breedblup.inference.places import check_points
-from breedblup.inference.ratio_table import RatioTable
+from breedblup.inference.ratio_table import RatioTable, covariate_of
 from breedblup.inference.shares import (
     FloatArray,
     Setting,
@@ -122,7 +123,7 @@ def correlations(estimates: Estimates, model: Model, design: Design, *, phenotyp
         pairs += list(_pairs_of_phenotypes(estimates, design))
     if not pairs:
         raise ModelError("there is one trait, and no random term has several effects, so there are no correlations")
-    return CorrelationTable("Correlations", *_tabulated(estimates, pairs), (), labels)
+    return CorrelationTable("Correlations", *_tabulated(estimates, pairs), labels=labels)
 
 
 def curve_covariances(
@@ -142,8 +143,8 @@ def curve_covariances(
     Returns
     -------
     RatioTable
-        term, effect, trait, point_1, point_2 (each pair once, a point with itself too), covariance, covariance_se, estimate (the
-        correlation), se, note.
+        term, effect (null for levels without a relationship), trait, point_1, point_2 (each pair once, a point with itself too),
+        covariance, covariance_se, estimate (the correlation), se, note.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def curve_covariances(
             pairs += list(_pairs_of_curves(estimates, design, k, [p for p in found if p is not None]))
     if not pairs:
         raise ModelError(f"{term!r} is no regression on a covariate, so it has no curve")
-    return RatioTable("Along curves", *_tabulated(estimates, pairs))
+    return RatioTable("Along curves", *_tabulated(estimates, pairs), covariate=covariate_of(design))
 
 
 def _pairs_of_block(estimates: Estimates, block: MatrixBlock, own: Sequence[tuple[str, str]]) -> Iterator[_Pair]:
@@ -196,7 +197,9 @@ def _pairs_of_phenotypes(estimates: Estimates, design: Design) -> Iterator[_Pair
         labels = {"term": PHENOTYPIC, "effect_1": None, "trait_1": design.traits[t]}
         labels |= {"effect_2": None, "trait_2": design.traits[s]}
         weights = setting.total(t, s) if together else np.zeros(estimates.space.size)
-        known = (None, "") if together else (np.nan, "no record has both traits")
+        known: tuple[float | None, str] = (None, "") if together else (np.nan, "no record has both traits")
+        if together and not weights.any():
+            known = 0.0, "zero by the structure of the matrices"
         yield _Pair(labels, weights, (setting.total(t), setting.total(s)), *known)
 
 
@@ -205,6 +208,7 @@ def _pairs_of_curves(estimates: Estimates, design: Design, k: int, points: Seque
     term, block = design.random[k], estimates.space.blocks[k]
     groups = np.array([function.group for function in term.functions])
     for group in dict.fromkeys(groups.tolist()):
+        effect = None if term.relationship is None and not group else group_name(group)
         for t, trait in enumerate(design.traits):
             mine = [
                 f
@@ -217,7 +221,7 @@ def _pairs_of_curves(estimates: Estimates, design: Design, k: int, points: Seque
             variances = [element_weights(estimates.space, block, np.outer(one, one)) for one in phi]
             for a in range(len(points)):
                 for b in range(a, len(points)):
-                    labels: dict[str, Any] = {"term": term.name, "effect": group_name(group), "trait": trait}
+                    labels: dict[str, Any] = {"term": term.name, "effect": effect, "trait": trait}
                     labels |= {"point_1": points[a], "point_2": points[b]}
                     weights = element_weights(estimates.space, block, np.outer(phi[a], phi[b]))
                     yield _Pair(labels, weights, (variances[a], variances[b]), 1.0 if a == b else None)
@@ -236,6 +240,7 @@ def _tabulated(estimates: Estimates, pairs: Sequence[_Pair]) -> tuple[pl.DataFra
         gradients.append(correlation.gradient)
     floats = ("covariance", "covariance_se", "estimate", "se")
     frame = pl.DataFrame(lines, infer_schema_length=None).with_columns(pl.col(floats).cast(pl.Float64))
+    frame = frame.with_columns(cs.by_dtype(pl.Null).cast(pl.String))
     return frame, joint_covariance(estimates, gradients)
 
 

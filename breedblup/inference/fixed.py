@@ -32,6 +32,7 @@ from breedblup.inference.contrasts import (
     estimable_part,
     estimate_contrasts,
     joint_test,
+    traits_of_columns,
     two_sided_p,
 )
 from breedblup.mme import EquationLayout
@@ -151,7 +152,9 @@ def _test_of_term(point: Point, estimates: Estimates, k: int, trait: int) -> dic
 
 
 def marginal_hypothesis(point: Point, own: _Numbers, containing: _Numbers, trait: int) -> _Vector:
-    """Orthonormal rows of the hypothesis that tests a term.
+    """Rows of the hypothesis that tests a term, orthonormal for columns of X of about length 1.
+
+    Each effect is measured by the length of its columns of all levels together, so that no test depends on units.
 
     Parameters
     ----------
@@ -166,14 +169,16 @@ def marginal_hypothesis(point: Point, own: _Numbers, containing: _Numbers, trait
         Functions × fixed equations; none where nothing can be estimated.
     """
     problem = point.problem
-    constrained = problem.constraints.equations
     columns = np.concatenate([own, containing])
     kept = columns[~problem.dropped[columns]]
-    at_zero = estimable_part(point, kept)
-    functions = np.zeros((kept.size, point.layout.fixed_size))
-    functions[:, constrained] = at_zero
-    functions[np.arange(kept.size), kept] = 1.0
     lengths = column_lengths(problem)
+    units = _lengths_of_effects(problem.plain, lengths)
+    of_trait = traits_of_columns(problem)[problem.constraints.equations] == trait
+    constrained = problem.constraints.equations[of_trait]
+    functions = np.zeros((kept.size, point.layout.fixed_size))
+    functions[:, constrained] = estimable_part(point, kept)[:, of_trait] * units[kept, None] / units[constrained]
+    functions[np.arange(kept.size), kept] = 1.0
+    lengths = lengths / units
     others = np.setdiff1d(constrained, columns)
     allowed = _without(functions, others, kept, lengths)
     of_containing = _without(functions, np.concatenate([others, own]), kept, lengths)
@@ -182,7 +187,18 @@ def marginal_hypothesis(point: Point, own: _Numbers, containing: _Numbers, trait
         inside = np.linalg.qr(of_containing.T)[0]
         left = allowed - (allowed @ inside) @ inside.T
     number = len(allowed) - len(of_containing)
-    return np.linalg.svd(left, full_matrices=False)[2][:number] if number else left[:0]
+    return np.linalg.svd(left, full_matrices=False)[2][:number] * units if number else left[:0]
+
+
+def _lengths_of_effects(layout: EquationLayout, lengths: _Vector) -> _Vector:
+    """For each fixed equation the length of the columns of its effect over all levels; 1 where there are no records."""
+    squares = np.empty_like(lengths)
+    for k, term in enumerate(layout.terms):
+        if term.kind == "fixed":
+            part = slice(layout.starts[k], layout.starts[k + 1])
+            of_effects = np.sum(lengths[part].reshape(-1, layout.width(k)) ** 2, axis=0)
+            squares[part] = np.tile(of_effects, len(term.levels))
+    return np.sqrt(np.where(squares > 0.0, squares, 1.0))
 
 
 def _without(functions: _Vector, equations: _Numbers, kept: _Numbers, lengths: _Vector) -> _Vector:

@@ -194,6 +194,8 @@ def delta_error(estimates: Estimates, gradient: FloatMatrix) -> tuple[float | No
     """
     if not np.isfinite(gradient).all():
         return None, "no standard error: the function has no derivative at the estimates"
+    if not gradient.any():
+        return None, "no standard error: the value is the same whatever the components are"
     errors = np.sqrt(np.maximum(estimates.covariance.diagonal(), 0.0))
     used = np.flatnonzero(gradient).tolist()
     said = "; ".join(_said_of_held(estimates, i) for i in used if errors[i] == 0.0)

@@ -194,7 +194,10 @@ def _refuse_unknown(factors: TraitFactors, by: Sequence[str], at: Mapping[str, f
     ):
         if name not in known:
             listed = ", ".join(dict.fromkeys(known)) or "none"
-            raise ModelError(f"{trait} has no fixed {what} {name!r}{nearest(name, known)} (it has {listed})")
+            parts = name.split(":")
+            combined = what == "factor" and len(parts) > 1 and set(parts) <= set(known)
+            hint = f"; for all combinations write {parts!r}" if combined else nearest(name, known)
+            raise ModelError(f"{trait} has no fixed {what} {name!r}{hint} (it has {listed})")
 
 
 def _asked(

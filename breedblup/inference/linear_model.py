@@ -75,7 +75,7 @@ def linear_model_summary(point: Point) -> LinearModelSummary:
     if found:
         raise ModelError(
             "residual standard error, R² and F are those of a linear model with one trait and one residual variance; this "
-            f"one has {found} -> look at the variances and at wald_tests"
+            f"one has {found} -> look at fit.components and fit.wald"
         )
     weights = np.ones(len(design.y)) if design.weights is None else design.weights[:, 0]
     residuals = point.residuals[:, 0]

@@ -27,6 +27,8 @@ from breedblup.reml.estimates import Estimates
 from breedblup.reml.point import Point
 from breedblup.reml.problem import RemlProblem
 
+EXAMPLE = "{'M - F': {('sex', 'M'): 1, ('sex', 'F'): -1}}"
+
 EffectName: TypeAlias = str | tuple[str, ...]
 """Term, level and trait as the table of fixed effects has them; the level of a covariate, and the trait of a model with one
 trait, are left out."""
@@ -70,22 +72,11 @@ def contrast_tests(point: Point, estimates: Estimates, contrasts: Mapping[str, M
     Raises
     ------
     ModelError
-        If there is no such effect, or a coefficient is no finite number.
+        If there is no such effect, or a coefficient is no finite number, or a contrast has none other than 0.
     """
     if not contrasts:
         raise ModelError("no contrasts are given -> give a table of coefficients of effects for each")
-    rows = np.zeros((len(contrasts), point.layout.fixed_size))
-    for row, (name, coefficients) in zip(rows, contrasts.items(), strict=True):
-        for effect, coefficient in coefficients.items():
-            if (
-                isinstance(coefficient, bool)
-                or not isinstance(coefficient, int | float)
-                or not math.isfinite(coefficient)
-            ):
-                raise ModelError(
-                    f"contrast {name!r}: the coefficient of {effect!r} is {coefficient!r}, no finite number"
-                )
-            row[_equation_of(point.problem, name, effect)] += coefficient
+    rows = np.array([_row_of(point.problem, name, coefficients) for name, coefficients in contrasts.items()])
     found = estimate_contrasts(point, rows)
     usable = found.estimable
     estimate, se, df = (
@@ -103,13 +94,31 @@ def contrast_tests(point: Point, estimates: Estimates, contrasts: Mapping[str, M
     )
 
 
+def _row_of(problem: RemlProblem, name: str, coefficients: Any) -> NDArray[np.float64]:
+    """Coefficients of the fixed equations in one contrast."""
+    if not isinstance(coefficients, Mapping):
+        raise ModelError(
+            f"contrast {name!r}: found {coefficients!r} where a table of coefficients belongs -> write a name of your own, then "
+            f"effects with their coefficients: {EXAMPLE}"
+        )
+    row = np.zeros(problem.plain.fixed_size)
+    for effect, coefficient in coefficients.items():
+        if isinstance(coefficient, bool) or not isinstance(coefficient, int | float) or not math.isfinite(coefficient):
+            raise ModelError(f"contrast {name!r}: the coefficient of {effect!r} is {coefficient!r}, no finite number")
+        row[_equation_of(problem, name, effect)] += coefficient
+    if not row.any():
+        raise ModelError(f"contrast {name!r}: no effect has a coefficient other than 0 -> write such as {EXAMPLE}")
+    return row
+
+
 def _equation_of(problem: RemlProblem, contrast: str, effect: EffectName) -> int:
     """The fixed equation of an effect."""
     name, *rest = (effect,) if isinstance(effect, str) else effect
     terms = [term.name for term in problem.design.fixed]
     where = f"contrast {contrast!r}"
     if name not in terms:
-        raise ModelError(f"{where}: no fixed term {name!r}{nearest(name, terms)} (there are {name_some(terms)})")
+        hint = _level_hint(problem, name) or nearest(name, terms)
+        raise ModelError(f"{where}: no fixed term {name!r}{hint} (there are {name_some(terms)})")
     k = terms.index(name)
     term, traits = problem.design.fixed[k], problem.design.traits
     labels = effect_labels(term)
@@ -129,6 +138,17 @@ def _equation_of(problem: RemlProblem, contrast: str, effect: EffectName) -> int
         known = labels.unique(maintain_order=True).to_list()
         raise ModelError(f"{where}: {name!r} has no level {level!r}{nearest(level, known)} (it has {name_some(known)})")
     return int(problem.plain.starts[k] + places[0])
+
+
+def _level_hint(problem: RemlProblem, name: str) -> str:
+    """How an effect is written that a user has named by its level alone, or as printed: term and level in one."""
+    traits = problem.design.traits
+    for term in problem.design.fixed:
+        for level in effect_labels(term).unique(maintain_order=True):
+            if level and name in (level, f"{term.name} {level}", f"{term.name}{level}", f"{term.name}:{level}"):
+                wanted = (term.name, level) if len(traits) == 1 else (term.name, level, traits[0])
+                return f"; write {wanted!r}"
+    return ""
 
 
 def _reasons(problem: RemlProblem, found: Contrasts) -> list[str | None]:

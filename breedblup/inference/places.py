@@ -22,9 +22,12 @@ from breedblup.inference.shares import (
     functions_at,
     residual_levels,
 )
-from breedblup.model import Members, Model
+from breedblup.model import Levels, Members, Model, Random
 from breedblup.model.random import affects
 from breedblup.reml.estimates import Estimates
+
+RECORDS_OF_SIRES = 2.0
+"""Records a level, on average, from which levels of a pedigree may be the sires of what is recorded."""
 
 SCALE_NAMES: dict[Scale, str] = {"base": "base population", "observed": "mean diagonal of K"}
 
@@ -100,7 +103,11 @@ def places_of(
     observed: dict[str, Scale] = dict.fromkeys(own, "observed")
     known: dict[tuple[Any, ...], Any] = {}
     for t in trait_numbers(design, trait):
-        check_classes(model, design.traits[t])
+        reason = differing_classes(model, design.traits[t])
+        if reason:
+            raise ModelError(
+                f"{reason}, so there is no single ratio -> write that of a class with fit.derive(expression)"
+            )
         for point in check_points(design, model, points):
             for level in residual_levels(space):
                 labels: dict[str, Any] = {"trait": design.traits[t]}
@@ -124,11 +131,14 @@ def check_points(design: Design, model: Model, points: Sequence[float] | None) -
         return (None,)
     columns = {f.column: None for term in design.random for f in term.functions if f.column is not None}
     if not columns:
-        raise ModelError("points are given, but no random term is a regression on a covariate; leave them out")
+        raise ModelError(
+            "points are given, but no random term is a regression on a covariate, so nothing changes along them -> take "
+            "fit.heritability, fit.proportions, fit.repeatability, fit.intraclass_correlation or fit.phenotypic_variance"
+        )
     if len(columns) > 1:
         raise ModelError(
             f"random terms depend on the covariates {name_some(columns)}, and a point is a value of one; write the function with "
-            "derive()"
+            "fit.derive(expression)"
         )
     for key, term in zip(model.keys, model.random, strict=True):
         weighted = any(isinstance(e.group, Members) and e.group.weight_columns for e in term.effects if e.column)
@@ -143,15 +153,22 @@ def check_points(design: Design, model: Model, points: Sequence[float] | None) -
     return tuple(numbers.tolist())
 
 
-def check_classes(model: Model, trait: str) -> None:
-    """`ModelError` where effects of a trait differ between classes, so that its records have several variances."""
+def differing_classes(model: Model, trait: str) -> str:
+    """Through which term the records of a trait have several variances, by class; empty where they have one."""
     for key, term in zip(model.keys, model.random, strict=True):
         factors = {c.factor: None for e in term.effects if affects(e, trait) for c in e.classes}
         if factors:
-            raise ModelError(
-                f"the variance of {trait!r} differs between the classes of {name_some(factors)} through {key!r}, so there is no "
-                "single ratio; write that of a class with derive()"
-            )
+            return f"the variance of {trait!r} differs between the classes of {name_some(factors)} through {key!r}"
+    return ""
+
+
+def changing_covariate(design: Design, trait: str) -> str:
+    """Through which term the variance of a trait changes with a covariate; empty where it does not."""
+    for term in design.random:
+        for coordinate, function in zip(term.coordinates, term.functions, strict=True):
+            if function.column is not None and coordinate.trait == trait:
+                return f"the variance of {trait!r} changes with {function.column!r} through {term.name!r}"
+    return ""
 
 
 def trait_numbers(design: Design, trait: str | None) -> tuple[int, ...]:
@@ -163,3 +180,22 @@ def trait_numbers(design: Design, trait: str | None) -> tuple[int, ...]:
             f"there is no trait {trait!r}{nearest(trait, design.traits)}; there are {name_some(design.traits)}"
         )
     return (design.traits.index(trait),)
+
+
+def may_be_sires(model: Model, design: Design, k: int, trait: int) -> bool:
+    """Whether a term of a pedigree has several records a level, no level that is a dam, and its factors to itself."""
+    related, columns = design.random[k].relationship, [_columns_of_levels(term) for term in model.random]
+    if any(columns[k] & other for i, other in enumerate(columns) if i != k):
+        return False
+    if related is None or related.pedigree is None or related.pedigree.of_sires or len(related.parents) != 2:
+        return False
+    mine = design.observed[:, trait]
+    seen = np.unique(np.concatenate([link.codes[mine & (link.codes >= 0)] for link in design.random[k].links]))
+    several = np.count_nonzero(mine) >= RECORDS_OF_SIRES * seen.size
+    return bool(several and not np.isin(seen, related.parents[1][0]).any())
+
+
+def _columns_of_levels(term: Random) -> set[str]:
+    """Columns of the records that hold the levels of a random term."""
+    groups = [group.factors if isinstance(group, Levels) else group.columns for group in term.groups]
+    return {column for columns in groups for column in columns}

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from breedblup.design import Design
 from breedblup.errors import ModelError
 from breedblup.frames import as_table
 from breedblup.inference.expression_trees import Linearised
@@ -39,12 +40,15 @@ class RatioTable:
         k x k: of the sampling errors of the rows, by the delta method; NaN for rows without an estimate.
     notes
         What has to be known to read them.
+    covariate
+        What the points are values of, where there are points.
     """
 
     what: str
     frame: Any
     covariance: FloatArray
     notes: tuple[str, ...] = ()
+    covariate: str = ""
 
     def __post_init__(self) -> None:
         self.covariance.flags.writeable = False
@@ -103,7 +107,7 @@ class Ratio(NamedTuple):
 
 
 class RatioRow(NamedTuple):
-    """Labels of a row, and the same ratio as its default scale, without K and with the mean diagonal of K."""
+    """Labels of a row, with a ``note`` where there is one, and the ratio in its default scale, without K, with the mean of K_ii."""
 
     labels: Mapping[str, Any]
     default: Ratio
@@ -111,23 +115,33 @@ class RatioRow(NamedTuple):
     scaled: Ratio
 
 
-def tabulated_ratios(what: str, estimates: Estimates, rows: Sequence[RatioRow], notes: Sequence[str]) -> RatioTable:
-    """The table of ratios, in their order."""
+def tabulated_ratios(
+    what: str, estimates: Estimates, design: Design, rows: Sequence[RatioRow], notes: Sequence[str]
+) -> RatioTable:
+    """The table of ratios, in their order; there is one at least."""
     theta, lines, gradients = estimates.theta, [], []
     for row in rows:
-        default = row.default.linearised(theta)
+        default, labels = row.default.linearised(theta), dict(row.labels)
+        said = labels.pop("note", "")
         gradients.append(default.gradient)
         se, note = delta_error(estimates, default.gradient)
-        line = {**row.labels, "estimate": default.value, "se": se}
+        line = {**labels, "estimate": default.value, "se": se}
         for name, ratio in (("plain", row.plain), ("scaled", row.scaled)):
             own = ratio.linearised(theta)
             line |= {name: own.value, f"{name}_se": delta_error(estimates, own.gradient)[0]}
-        lines.append({**line, "expression": row.default.text(estimates.space), "note": note})
+        line = {**line, "expression": row.default.text(estimates.space)}
+        lines.append({**line, "note": "; ".join(filter(None, (said, note)))})
     frame = pl.DataFrame(lines, infer_schema_length=None)
     errors = [name for name in frame.columns if name.endswith("se")]
-    return RatioTable(
-        what, frame.with_columns(pl.col(errors).cast(pl.Float64)), joint_covariance(estimates, gradients), tuple(notes)
-    )
+    frame = frame.with_columns(pl.col(errors).cast(pl.Float64))
+    covariate = covariate_of(design) if "point" in frame.columns else ""
+    return RatioTable(what, frame, joint_covariance(estimates, gradients), tuple(notes), covariate)
+
+
+def covariate_of(design: Design) -> str:
+    """Columns that the effects of random regressions are functions of."""
+    columns = [f.column for term in design.random for f in term.functions if f.column is not None]
+    return ", ".join(dict.fromkeys(columns))
 
 
 def linear_text(space: ParameterSpace, weights: FloatArray) -> str:

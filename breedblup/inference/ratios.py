@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from breedblup.design import Design, DesignTerm
+from breedblup.design import Design
 from breedblup.errors import ModelError, name_some, nearest
-from breedblup.inference.places import SCALE_NAMES, Place, places_of
+from breedblup.inference.places import SCALE_NAMES, Place, may_be_sires, places_of
 from breedblup.inference.ratio_table import Ratio, RatioRow, RatioTable, tabulated_ratios
 from breedblup.inference.shares import default_scale, group_name
 from breedblup.model import Levels, Model
@@ -24,6 +24,8 @@ from breedblup.reml.estimates import Estimates
 
 OF_SIRES = 4.0
 """Sires hand on half of their breeding values: the genetic variance is four times theirs."""
+
+IF_SIRES = "if its levels are the sires of the recorded animals, the heritability is 4 times this share"
 
 
 def heritabilities(
@@ -37,7 +39,8 @@ def heritabilities(
     """Heritability of each trait: the share of each effect of each term that has a relationship.
 
     The numerator is the variance of the effect (four times that where the pedigree is one of sires), the denominator the
-    phenotypic variance. ``effect`` tells direct from maternal ones, whose share is m².
+    phenotypic variance. ``effect`` tells direct from maternal ones, whose share is m². Levels of a pedigree of animals may be the
+    sires of those recorded, which the records do not say: the note of a row whose levels look like it tells what it is then.
 
     Parameters
     ----------
@@ -68,8 +71,10 @@ def heritabilities(
     for place in places_of(estimates, model, design, trait, points):
         for k, term in enumerate(design.random):
             if term.relationship is not None:
-                rows += list(_heritabilities_of(place, k, term))
-    return tabulated_ratios("Heritability", estimates, rows, [*_notes(model, design), *_notes_of_sires(design)])
+                rows += list(_heritabilities_of(place, k, model, design))
+    if not rows:
+        raise ModelError("no random term of the trait has a relationship, so it has no heritability")
+    return tabulated_ratios("Heritability", estimates, design, rows, [*_notes(model, design), *_notes_of_sires(design)])
 
 
 def proportions(
@@ -93,7 +98,7 @@ def proportions(
             labels = {**place.labels, "term": share.term, "effect": effect or None}
             if any(part.weights.any() for part in parts):
                 rows.append(RatioRow(labels, *place.ratios([part.weights for part in parts])))
-    return tabulated_ratios("Proportions of variance", estimates, rows, _notes(model, design))
+    return tabulated_ratios("Proportions of variance", estimates, design, rows, _notes(model, design))
 
 
 def phenotypic_variances(
@@ -109,7 +114,7 @@ def phenotypic_variances(
         RatioRow(place.labels, *(Ratio(total) for total in place.totals))
         for place in places_of(estimates, model, design, trait, points)
     ]
-    return tabulated_ratios("Phenotypic variance", estimates, rows, _notes(model, design))
+    return tabulated_ratios("Phenotypic variance", estimates, design, rows, _notes(model, design))
 
 
 def intraclass_correlations(
@@ -130,7 +135,13 @@ def intraclass_correlations(
     for place in places_of(estimates, model, design, trait, points):
         for grouping in _groupings(model):
             rows += _shared_within(place, model, grouping)
-    return tabulated_ratios("Intra-class correlation", estimates, rows, _notes(model, design))
+    if not rows:
+        raise ModelError(
+            "there are no random terms with one level a record, whose records could be alike; see fit.components"
+            if design.random
+            else "the model has no random terms, so no records are more alike than others; see fit.linear_model, fit.components"
+        )
+    return tabulated_ratios("Intra-class correlation", estimates, design, rows, _notes(model, design))
 
 
 def repeatabilities(
@@ -160,7 +171,9 @@ def repeatabilities(
     rows = []
     for place in places_of(estimates, model, design, trait, points):
         rows += _shared_within(place, model, (chosen,))
-    return tabulated_ratios("Repeatability", estimates, rows, _notes(model, design))
+    if not rows:
+        raise ModelError(f"no random term of the trait has the levels of {chosen!r}, so there is no repeatability")
+    return tabulated_ratios("Repeatability", estimates, design, rows, _notes(model, design))
 
 
 def total_maternal_heritabilities(
@@ -189,17 +202,20 @@ def total_maternal_heritabilities(
             "no term has direct and maternal effects of the trait, so there is no total maternal heritability; "
             "(1 | animal + dam) has them"
         )
-    return tabulated_ratios("Total maternal heritability", estimates, rows, _notes(model, design))
+    return tabulated_ratios("Total maternal heritability", estimates, design, rows, _notes(model, design))
 
 
-def _heritabilities_of(place: Place, k: int, term: DesignTerm) -> Iterator[RatioRow]:
+def _heritabilities_of(place: Place, k: int, model: Model, design: Design) -> Iterator[RatioRow]:
     """A row for each group of levels of a term that affects the trait."""
+    term = design.random[k]
     pedigree = None if term.relationship is None else term.relationship.pedigree
     times = OF_SIRES if pedigree is not None and pedigree.of_sires else 1.0
     for group in dict.fromkeys(function.group for function in term.functions):
         if place.affected(k, group):
             own = times * place.effects(k, {group: 1.0})
             labels = {**place.labels, "term": term.name, "effect": group_name(group), **place.scale_labels(k, group)}
+            if may_be_sires(model, design, k, place.trait):
+                labels["note"] = IF_SIRES
             yield RatioRow(labels, *place.ratios([mean * own for mean in place.mean_diagonals(k, group)]))
 
 
@@ -241,9 +257,13 @@ def _factor_of_animals(model: Model, design: Design, factor: str | None) -> str:
         return factor
     related = {g.factors[0] for g, r in single if isinstance(g, Levels) and r is not None}
     candidates = sorted(related or factors)
+    if not candidates:
+        raise ModelError(
+            "no random term has the levels of one factor, so there is no repeatability; see fit.components"
+        )
     if len(candidates) != 1:
         raise ModelError(
-            f"the levels of {name_some(candidates) or 'no term'} could be the animals whose records repeat; name the column: "
+            f"the levels of {name_some(candidates)} could be the animals whose records repeat; name the column: "
             "fit.repeatability_of(column)"
         )
     return candidates[0]

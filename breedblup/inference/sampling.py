@@ -33,6 +33,9 @@ SPREAD = 0.10
 SHIFT = 0.10
 """How far the mean of draws may be from the estimate, in standard errors of the delta method."""
 
+ROUNDED = 1e-12
+"""Draws that differ by less than this share of their size are the same."""
+
 SINGULAR = 1e-8
 """A pivot of a correlation matrix below this is a zero."""
 
@@ -122,7 +125,8 @@ def sample_derived(estimates: Estimates, expression: str, *, draws: int = 10_000
     Raises
     ------
     ModelError
-        The expression cannot be read, has no value at the estimates or at fewer than 100 draws, or ``draws`` is too small.
+        The expression cannot be read, has no value at the estimates or at fewer than 100 draws, is the same at all draws (as at a
+        variance of zero), or ``draws`` is too small.
     """
     derived = derive(estimates, expression)
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 100:
@@ -135,6 +139,8 @@ def sample_derived(estimates: Estimates, expression: str, *, draws: int = 10_000
         raise ModelError(
             f"{expression!r} has a finite value at {defined.size:,} of {draws:,} draws only; take more draws, or another function"
         )
+    if np.ptp(defined) <= ROUNDED * float(np.abs(defined).max()):
+        raise ModelError(_why_the_same(estimates, derived, parsed.components))
     reasons = _why_poor(estimates, derived, parsed.components, defined)
     return Sampled(derived, defined, draws - defined.size, seed, reasons)
 
@@ -224,6 +230,17 @@ def _elements_at(factor: _Factor, block: MatrixBlock, steps: FloatArray) -> Floa
     rows, columns = block.elements
     products: FloatArray = np.einsum("dmr,dmr->dm", roots[:, rows], roots[:, columns])
     return products
+
+
+def _why_the_same(estimates: Estimates, derived: Derived, components: tuple[int, ...]) -> str:
+    """Why there is no distribution, and what has an interval in its place."""
+    names = [estimates.space.names[i] for i in components if estimates.status[i] == "boundary"]
+    instead = (
+        f"fit.profile({names[0]!r}) gives an interval there"
+        if names
+        else "ask for another function"
+    )
+    return f"{derived.expression!r} is {derived.estimate:.6g} at all draws, which is no interval ({derived.note}) -> {instead}"
 
 
 def _why_poor(

@@ -79,8 +79,12 @@ class Constraints:
                 names = [layout.name(int(e)) for e in equations[:10]]
                 more = f" and {equations.size - 10} more" if equations.size > 10 else ""
                 said.append(f"{what}: {', '.join(names)}{more}")
-        terms = (layout.locate(int(e))[0] for e in self.dependent)
-        covariates = {term.name for term in terms if not term.classes}
+        places = (layout.locate(int(e)) for e in self.dependent)
+        covariates = {
+            term.name
+            for term, _, coordinate in places
+            if not term.classes and not _has_slopes_by_class(term, term.coordinates[coordinate].trait, layout)
+        }
         if covariates:
             said.append(
                 f"look at {', '.join(sorted(covariates))}: a covariate is among the effects set to zero; it repeats others, or "
@@ -88,6 +92,20 @@ class Constraints:
             )
         said.append(f"rank of the fixed part {self.rank} of {layout.fixed_size}")
         return tuple(said)
+
+
+def _has_slopes_by_class(term: DesignTerm, trait: str, layout: EquationLayout) -> bool:
+    """Whether a covariate is nested in the classes of another term too, whose slopes leave nothing to a common one."""
+    return any(
+        other.kind == "fixed"
+        and other is not term
+        and len(other.levels) > 1
+        and any(coordinate.trait == trait for coordinate in other.coordinates)
+        and other.values is not None
+        and term.values is not None
+        and np.array_equal(other.values, term.values, equal_nan=True)
+        for other in layout.terms
+    )
 
 
 def constrain_fixed(design: Design, layout: EquationLayout) -> Constraints:

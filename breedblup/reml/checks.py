@@ -17,6 +17,12 @@ EXPLAINED = 1e-10
 """A trait whose standard deviation after fixed effects is below this share of its largest value is explained by them: what
 rounding leaves is 1e-13 to 1e-11."""
 
+LEAST_SD, MOST_SD = 1e-60, 1e60
+"""Standard deviations of a trait in its unit: products of four of them have to be numbers."""
+
+MOST_MEAN = 1e9
+"""A mean of so many standard deviations leaves rounding in the likelihood that can be seen (1e-5 of -2 log L at 1e10)."""
+
 COLLINEAR = 1e-12
 """1 - r² of two traits, or the least eigenvalue of the correlations of several, that is rounding."""
 
@@ -105,6 +111,7 @@ def _check_trait(design: Design, moments: Moments, t: int) -> None:
             f"{where}: {_all_of(values.size)} of {name!r} {'are' if values.size > 1 else 'is'} {values[0]:g}; a trait that does "
             "not vary has no variances -> correct the records, or leave the trait out"
         )
+    _check_scale(f"{where}: {name!r}", values)
     if moments.degrees[t] <= 0:
         raise RecordError(
             f"{where}: {name!r} has {counted(values.size, 'value')} and as many fixed effects, which leave nothing for variances "
@@ -114,6 +121,22 @@ def _check_trait(design: Design, moments: Moments, t: int) -> None:
         raise RecordError(
             f"{where}: the fixed effects explain {name!r} completely, which leaves nothing for variances -> leave out the "
             "covariate or the classes that repeat it"
+        )
+
+
+def _check_scale(trait: str, values: NDArray[np.float64]) -> None:
+    """Refuse a unit or an origin of a trait that its squares, or the digits of its deviations, do not survive."""
+    largest = np.abs(values).max()
+    sd, mean = float(np.std(values / largest) * largest), float(np.mean(values / largest) * largest)
+    if not LEAST_SD <= sd <= MOST_SD:
+        raise RecordError(
+            f"{trait} has a standard deviation of {sd:.3g}, and squares of its square are no numbers of this machine -> give it "
+            "in another unit"
+        )
+    if abs(mean) > MOST_MEAN * sd:
+        raise RecordError(
+            f"{trait} has a mean of {mean:.6g} and a standard deviation of {sd:.3g}: its digits do not suffice for variances -> "
+            "subtract a constant near the mean from all values"
         )
 
 

@@ -91,7 +91,7 @@ class _State:
         unit_barrier = blank.with_barrier(1.0)
         slope = blank.stationarity
         curved = unit_barrier.penalty_curvature(1.0) + 2 * program.quadratic
-        pull = float(np.sqrt(slope @ np.linalg.solve(curved, slope)))
+        pull = float(np.sqrt(max(float(slope @ np.linalg.solve(curved, slope)), 0.0)))
         return blank.with_barrier(max(pull, _LEAST_START))
 
     def penalty_curvature(self, barrier: float) -> FloatArray:

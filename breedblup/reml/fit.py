@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.errors import NotPositiveDefinite
+from breedblup.errors import NotPositiveDefinite, NumericalError, counted
 from breedblup.mme.record_sums import moments
 from breedblup.reml.clock import Clock
 from breedblup.reml.curved import curved_end
 from breedblup.reml.em import WorkingMoments, check_em, em_update, px_em_update
+from breedblup.reml.feasible import at_residual_floor
 from breedblup.reml.options import RemlOptions
 from breedblup.reml.point import Point, point_at
 from breedblup.reml.problem import RemlProblem
@@ -42,6 +43,9 @@ SUFFICIENT = 1e-4
 
 ROUNDED = 1e-12
 """A rise of -2 log L below this share of its largest part is rounding."""
+
+STANDING = 6
+"""Rounds without a gain after which a maximum is flat: parameters may still move along a direction that changes nothing."""
 
 STALLED = 1e-6
 """A gain that the model promises and no step brings is put down to rounding up to this."""
@@ -98,6 +102,8 @@ class Maximum:
         At the parameters, exactly.
     score, information
         Derivatives of -2 log L and the average information there (singular matrices lifted by a hair).
+    floor
+        Residual matrices that are as small as they may be (`breedblup.reml.feasible.RESIDUAL_FLOOR`).
     reason
         In words: which criteria were met, or why it ended without.
     """
@@ -108,6 +114,7 @@ class Maximum:
     history: tuple[RemlRound, ...]
     converged: bool
     reason: str
+    floor: tuple[str, ...]
 
 
 def maximise(
@@ -121,6 +128,8 @@ def maximise(
         If EM is asked for with a matrix of reduced rank.
     NotPositiveDefinite
         If the equations cannot be factorised at the start.
+    NumericalError
+        If derivatives are not finite at a point.
     """
     if options.method == "em":
         check_em(problem.space)
@@ -131,7 +140,7 @@ def maximise(
 def _rounds(problem: RemlProblem, start: _Vector, options: RemlOptions, monitor: Monitor | None) -> Maximum:
     """As `maximise`."""
     history: list[RemlRound] = []
-    clock, converged, reason = Clock(), False, f"no convergence in {options.rounds} rounds"
+    clock, converged, reason = Clock(), False, f"no convergence in {counted(options.rounds, 'round')}"
     point = point_at(problem, start, clock=clock)
     before: tuple[_Vector, _Vector] | None = None
     secants: list[Secant] = []
@@ -140,6 +149,11 @@ def _rounds(problem: RemlProblem, start: _Vector, options: RemlOptions, monitor:
         if before is not None and history[-1].gain < NEAR:
             secants.append(Secant(point.theta - before[0], 0.5 * (score.values - before[1])))
         information = average_information(point, clock)
+        if not (np.isfinite(score.values).all() and np.isfinite(information).all()):
+            raise NumericalError(
+                f"the derivatives of the likelihood are not finite at the parameters of round {len(history)} -> look for records "
+                "that other terms explain entirely, extreme covariates, or values too large; give starting values"
+            )
         with clock.stage("step"):
             length = _gradient_length(problem, point.theta, score.values, information)
             slow = bool(history) and length > FAST * history[-1].gradient
@@ -149,7 +163,8 @@ def _rounds(problem: RemlProblem, start: _Vector, options: RemlOptions, monitor:
         record = RemlRound(
             len(history), point.minus2_log_l, point.theta, length, max(step.predicted, 0.0) + 0.0, change, "stopped", {}
         )
-        converged = step.predicted <= options.gain and change <= options.change
+        stalled = step.predicted <= STALLED and _gained(history, point) <= options.gain
+        converged = stalled or (step.predicted <= options.gain and change <= options.change)
         following, done = None, "converged"
         if not converged and len(history) < options.rounds:
             following, done = _go_on(point, score, information, step, options, clock)
@@ -157,6 +172,7 @@ def _rounds(problem: RemlProblem, start: _Vector, options: RemlOptions, monitor:
                 converged = True
         if converged:
             reason = f"the last round gains {record.gain:.1e} and changes no parameter by more than {change:.1e}"
+            reason += f"; the last {STANDING} have gained nothing" if stalled and change > options.change else ""
         elif following is None and len(history) < options.rounds:
             reason = "no step raises the likelihood further"
         done = "converged" if converged else done if following is not None else "stopped"
@@ -167,8 +183,14 @@ def _rounds(problem: RemlProblem, start: _Vector, options: RemlOptions, monitor:
             break
         before, point, clock = (point.theta, score.values), following, Clock()
     return Maximum(
-        _last_point(point, step if converged else None), score, information, tuple(history), converged, reason
-    )
+        _last_point(point, step if converged else None), score, information, tuple(history), converged, reason,
+        at_residual_floor(problem.space, point.theta, start),
+    )  # fmt: skip
+
+
+def _gained(history: list[RemlRound], point: Point) -> float:
+    """By how much -2 log L fell in the last rounds."""
+    return history[-STANDING].minus2_log_l - point.minus2_log_l if len(history) >= STANDING else np.inf
 
 
 def _last_point(point: Point, step: Step | None) -> Point:

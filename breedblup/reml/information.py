@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.errors import NotPositiveDefinite, NumericalError
+from breedblup.errors import ModelError, NotPositiveDefinite, NumericalError
 from breedblup.reml.estimates import Estimates
 from breedblup.reml.fit import Maximum
 from breedblup.reml.options import Information
@@ -30,12 +30,18 @@ def estimates_of(maximum: Maximum, kind: Information) -> Estimates:
     """
     point, space = maximum.point, maximum.point.problem.space
     basis = space.free_basis(point.theta)
+    at_floor = [block for block in space.blocks if block.name in maximum.floor]
+    held = [i for block in at_floor for i in range(block.slice.start, block.slice.stop)]
+    basis = basis[:, ~np.any(basis[held] != 0.0, axis=0)]
     along = basis.T @ maximum.information @ basis
     if kind != "average":
         observed = _observed(maximum, basis, along)
         along = observed if kind == "observed" else 2.0 * along - observed
     covariance = basis @ _inverse(along, kind) @ basis.T
-    return Estimates(space, point.theta, 0.5 * (covariance + covariance.T), space.status(point.theta), kind)
+    status = tuple(
+        "boundary" if i in held and one == "free" else one for i, one in enumerate(space.status(point.theta))
+    )
+    return Estimates(space, point.theta, 0.5 * (covariance + covariance.T), status, kind)
 
 
 def _inverse(information: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
@@ -43,9 +49,10 @@ def _inverse(information: NDArray[np.float64], kind: str) -> NDArray[np.float64]
     scale[scale == 0.0] = 1.0
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     if values.size and values[0] < NO_INFORMATION * max(values[-1], 0.0):
+        other = "" if kind == "average" else ", or ask for the average information"
         raise NumericalError(
             f"the {kind} information matrix of the variances is singular: the records cannot tell some of them apart -> leave a "
-            "term out, tie or fix a parameter, or ask for the average information"
+            f"term out, tie parameters, or fix one{other}"
         )
     inverse: NDArray[np.float64] = (vectors / values) @ vectors.T / np.outer(scale, scale)
     return inverse
@@ -59,7 +66,7 @@ def _observed(maximum: Maximum, basis: NDArray[np.float64], along: NDArray[np.fl
     for j, step in enumerate(steps):
         try:
             ends = [score_at(point_at(problem, theta + sign * step * basis[:, j])).values for sign in (1.0, -1.0)]
-        except (NotPositiveDefinite, NumericalError, ValueError) as failure:
+        except (ModelError, NotPositiveDefinite, NumericalError, ValueError) as failure:
             raise NumericalError(
                 "the observed information is asked for beside the boundary of the parameter space, where it does not exist -> "
                 "ask for the average information"

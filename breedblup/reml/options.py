@@ -59,7 +59,7 @@ class RemlOptions:
             raise ModelError(f"max_rounds is {self.max_rounds!r}; it has to be a whole number above 0, or None")
         for name in ("gain", "change"):
             value = getattr(self, name)
-            if not (isinstance(value, float) and value > 0.0):
+            if isinstance(value, bool) or not (isinstance(value, int | float) and value > 0.0):
                 raise ModelError(f"{name} is {value!r}; it has to be a number above 0")
 
     @property

@@ -22,7 +22,7 @@ from breedblup.mme.incidence import build_slots
 from breedblup.mme.record_sums import apply_residual_inverse, collected, fitted_values
 from breedblup.reml.clock import Clock
 from breedblup.reml.problem import RemlProblem
-from breedblup.reml.roots import floored, lower_root
+from breedblup.reml.roots import FLOOR, FLOOR_OF_GROUPS, floored, lower_root
 from breedblup.solvers.cholesky import CholeskyFactor
 from breedblup.variances import VarianceComponents
 
@@ -141,7 +141,7 @@ def point_at(problem: RemlProblem, theta: _Vector, *, clock: Clock | None = None
         incidence = problem.incidence
         residuals = problem.y - fitted_values(incidence, build_slots(layout), problem.dropped, x)
         weighted = apply_residual_inverse(incidence, inverses, residuals)
-        quadratic = float(np.vdot(residuals, weighted)) + _prior_quadratic(layout, x)
+        quadratic = float(np.vdot(residuals, weighted)) + _prior_quadratic(problem, layout, x, weighted)
     parts = LikelihoodParts(
         _residual_logdet(problem, inverses), _relationship_logdet(problem, layout), logdet, quadratic
     )
@@ -154,9 +154,10 @@ def roots_of(problem: RemlProblem, variances: VarianceComponents, *, exact: bool
     for k, term in enumerate(problem.layout.terms):
         if term.kind == "random":
             scale = problem.scales[term.name]
-            as_it_is = exact and k not in problem.groups_of_terms
-            matrix = variances.matrix(term.name)
-            roots[term.name] = lower_root(matrix if as_it_is else floored(matrix, scale), scale)
+            matrix, has_groups = variances.matrix(term.name), k in problem.groups_of_terms
+            if has_groups or not exact:
+                matrix = floored(matrix, scale, FLOOR_OF_GROUPS if has_groups else FLOOR)
+            roots[term.name] = lower_root(matrix, scale)
     return roots
 
 
@@ -170,13 +171,11 @@ def weighted_fit(point: Point, a: _Vector) -> _Vector:
 def forms(point: Point, h: _Vector) -> _Vector:
     """h'(∂V/∂θ_i)h for each parameter; h is n × traits, 0 where missing."""
     problem = point.problem
-    collected_h = collected(problem.incidence, problem.plain_slots, np.zeros_like(problem.dropped), h)
     matrices = []
     for k, term in enumerate(problem.layout.terms):
         if term.kind == "random":
-            part = point.of_term(collected_h, k)
-            product = part if term.relationship is None else term.relationship.multiply(part)
-            matrices.append(part.T @ product)
+            part = collected_of_term(problem, k, h)
+            matrices.append(part.T @ related(problem, k, part))
     return problem.space.from_matrices([*matrices, *residual_products(problem, h, h)])
 
 
@@ -209,14 +208,34 @@ def _factors(problem: RemlProblem, equations: MixedModelEquations) -> tuple[Chol
         ) from None
 
 
-def _prior_quadratic(layout: EquationLayout, x: _Vector) -> float:
-    """v'(I ⊗ K⁻¹)v."""
+def _prior_quadratic(problem: RemlProblem, layout: EquationLayout, x: _Vector, weighted: _Vector) -> float:
+    """v'(I ⊗ K⁻¹)v; with fixed groups of unknown parents, which v holds and K⁻¹ takes away, of the rest alone."""
     total = 0.0
     for k, term in enumerate(layout.terms):
-        if term.kind == "random":
-            v = x[layout.starts[k] : layout.starts[k + 1]].reshape(len(term.levels), -1)
-            total += float(np.vdot(v, v if term.relationship is None else term.relationship.multiply_inverse(v)))
+        if term.kind == "fixed":
+            continue
+        if k in problem.groups_of_terms:
+            part = collected_of_term(problem, k, weighted)
+            root = layout.loadings[k]
+            assert root is not None
+            total += float(np.vdot(root @ root.T, part.T @ related(problem, k, part)))
+            continue
+        v = x[layout.starts[k] : layout.starts[k + 1]].reshape(len(term.levels), -1)
+        total += float(np.vdot(v, v if term.relationship is None else term.relationship.multiply_inverse(v)))
     return total
+
+
+def collected_of_term(problem: RemlProblem, k: int, h: _Vector) -> _Vector:
+    """Z'h of a random term, levels × coordinates of u."""
+    layout = problem.plain
+    found = collected(problem.incidence, problem.plain_slots, np.zeros_like(problem.dropped), h)
+    return np.ascontiguousarray(found[layout.starts[k] : layout.starts[k + 1]].reshape(-1, layout.width(k)))
+
+
+def related(problem: RemlProblem, k: int, block: _Vector) -> _Vector:
+    """K times a block, levels × coordinates; of animals at given groups where groups of unknown parents are fixed."""
+    relationship = problem.layout.terms[k].relationship
+    return block if relationship is None else relationship.multiply(block)
 
 
 def _residual_logdet(problem: RemlProblem, inverses: _Vector) -> float:

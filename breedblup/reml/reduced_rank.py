@@ -13,6 +13,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 _NO_COLUMN = 1e-6  # an eigenvalue below this, of a matrix near a correlation matrix, leaves Λ no column
 _OPENING = 1e-3
 _TURNS = 1e-6
+_LEAST = 1e-12  # of a quadratic near a correlation matrix: below it rounding decides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +66,9 @@ def root_coordinates(matrix: FloatArray, slope: FloatArray, rank: int) -> RootCo
 
 def convexified(quadratic: FloatArray, curvature: FloatArray) -> FloatArray:
     """The sum of a positive definite matrix and another, which may take at most nine tenths of it away."""
-    half = np.linalg.cholesky(quadratic)
+    scale = np.sqrt(np.maximum(quadratic.diagonal(), np.finfo(float).tiny))
+    least = float(np.linalg.eigvalsh(quadratic / np.outer(scale, scale))[0])
+    half = np.linalg.cholesky(quadratic + max(_LEAST - least, 0.0) * np.diag(scale**2))
     inverse = np.linalg.inv(half)
     values, vectors = np.linalg.eigh(inverse @ curvature @ inverse.T)
     inner = np.eye(len(half)) + (vectors * np.maximum(values, -0.9)) @ vectors.T

@@ -13,11 +13,16 @@ NO_PIVOT = 1e-9
 """A pivot below this, on the same scale, is none."""
 
 
-def floored(matrix: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+FLOOR_OF_GROUPS = 1e-6
+"""The same of a term with fixed groups of unknown parents: these are scaled by Λ with the rest, and their columns, which have no
+prior, must not fade."""
+
+
+def floored(matrix: NDArray[np.float64], scale: NDArray[np.float64], floor: float = FLOOR) -> NDArray[np.float64]:
     """The matrix, lifted off the boundary where it lies there; ``scale`` has a variance for each row."""
     size = np.sqrt(scale)
     least = float(np.linalg.eigvalsh(matrix / np.outer(size, size))[0])
-    return matrix if least >= FLOOR else matrix + (FLOOR - min(least, 0.0)) * np.diag(scale)
+    return matrix if least >= floor else matrix + (floor - min(least, 0.0)) * np.diag(scale)
 
 
 def lower_root(matrix: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:

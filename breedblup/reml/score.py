@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from breedblup.mme.incidence import build_slots
 from breedblup.mme.record_sums import InverseSums, apply_residual_inverse, collected, fitted_values, inverse_sums
 from breedblup.reml.clock import Clock
-from breedblup.reml.point import Point, residual_products
+from breedblup.reml.point import Point, collected_of_term, related, residual_products
 from breedblup.reml.problem import RemlProblem
 
 _Vector = NDArray[np.float64]
@@ -69,7 +69,7 @@ def score_at(point: Point, clock: Clock | None = None) -> Score:
                 continue
             loading = sums.loadings[k]
             assert loading is not None
-            data = point.of_term(of_residuals, k).T @ point.of_term(point.x, k)
+            data = point.of_term(of_residuals, k).T @ _deviations(point, k)
             by_root.append(2.0 * (loading - data))
             matrices.append(_by_covariance(by_root[-1], point.root(k)) - _of_groups(point, k))
         matrices += _of_residual(point, sums)
@@ -106,7 +106,17 @@ def average_information(point: Point, clock: Clock | None = None) -> _Vector:
         size = len(working)
         direct = working.reshape(size, -1) @ weighted.reshape(size, -1).T
         information = 0.5 * (direct - sides.T @ solved)
-    return 0.5 * (information + information.T)
+    return _semidefinite(0.5 * (information + information.T))
+
+
+def _semidefinite(matrix: _Vector) -> _Vector:
+    """The matrix without what rounding has made of its eigenvalues of zero."""
+    size = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
+    if values[0] >= 0.0:
+        return matrix
+    clipped: _Vector = (vectors * np.maximum(values, 0.0)) @ vectors.T * np.outer(size, size)
+    return 0.5 * (clipped + clipped.T)
 
 
 def _collected_residuals(point: Point) -> _Vector:
@@ -191,6 +201,15 @@ def _working_variates(point: Point) -> list[_Vector]:
 
 
 def _kz_py(point: Point, k: int) -> _Vector:
-    """K Z'Py = Λ⁻ᵀv̂, levels × coordinates."""
+    """K Z'Py = Λ⁻ᵀv̂, levels × coordinates; by K where v̂ holds fixed groups of unknown parents too."""
+    if k in point.problem.groups_of_terms:
+        return related(point.problem, k, collected_of_term(point.problem, k, point.weighted_residuals))
     v = point.of_term(point.x, k)
     return np.ascontiguousarray(np.linalg.solve(point.root(k).T, v.T).T)
+
+
+def _deviations(point: Point, k: int) -> _Vector:
+    """v̂ = (Λ' ⊗ K)Z'Py without fixed groups of unknown parents, levels × coordinates."""
+    if k in point.problem.groups_of_terms:
+        return _kz_py(point, k) @ point.root(k)
+    return point.of_term(point.x, k)

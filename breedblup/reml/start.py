@@ -198,13 +198,20 @@ def _of_structure(block: MatrixBlock, matrix: _Array) -> _Array:
     if not isinstance(block.structure, ReducedRank):
         return matrix
     root = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(np.float64).tiny))
-    values, vectors = np.linalg.eigh(matrix / np.outer(root, root))
-    loadings = vectors[:, ::-1][:, : block.structure.rank] * np.sqrt(
-        np.maximum(values[::-1][: block.structure.rank], LEAST_SHARE)
-    )
+    relative = matrix / np.outer(root, root)
+    loadings = _loadings(relative, block.structure.rank)
+    if (loadings**2).sum(axis=1).min() < ON_BOUNDARY:
+        loadings = _loadings(relative + LEAST_SHARE, block.structure.rank)  # no row without a share in what is left
     loadings *= (root / np.sqrt((loadings**2).sum(axis=1)))[:, None]
     nearest_of_rank: _Array = loadings @ loadings.T
     return nearest_of_rank
+
+
+def _loadings(correlations: _Array, rank: int) -> _Array:
+    """The largest eigenvectors times the roots of their eigenvalues."""
+    values, vectors = np.linalg.eigh(correlations)
+    found: _Array = vectors[:, ::-1][:, :rank] * np.sqrt(np.maximum(values[::-1][:rank], LEAST_SHARE))
+    return found
 
 
 def _packed(space: ParameterSpace, matrices: list[_Array]) -> _Array:

@@ -9,6 +9,7 @@ import polars as pl
 from scipy.stats import chi2, norm
 
 from breedblup.analysis.history import HISTORY_COLUMNS
+from breedblup.analysis.reml_fit import RemlFit
 from breedblup.errors import ModelError
 from breedblup.frames import as_table
 from breedblup.inference.profile import Profile
@@ -17,9 +18,13 @@ from breedblup.inference.residuals import Residuals
 from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = (BLUE, ORANGE, "#5b8c5a", "#8d5a97", "#c9a227", "#3aa0a0", GREY)
+
+MOST_NAMED = 8
+"""Lines that a legend names one by one."""
 
 MOST_DRAWN = 20_000
 """Residuals of a trait that are drawn, in equal steps of their order where there are more: a picture shows no more."""
@@ -63,16 +68,22 @@ def plot_history(history: Any) -> Figure:
     Parameters
     ----------
     history
-        As `history_table` makes it, in any data frame.
+        A fit, or its ``history_table`` in any data frame.
 
     Raises
     ------
     ModelError
         If matplotlib is not installed, or it is no history.
     """
+    if isinstance(history, RemlFit):
+        history = history.history_table
+    if isinstance(history, tuple | list):
+        raise ModelError(f"plot_history takes a fit or fit.history_table, found a {type(history).__name__}")
     rows = as_table(history, "history").frame
     if not set(HISTORY_COLUMNS) <= set(rows.columns):
-        raise ModelError("plot_history takes the rounds of a fit -> plot_history(fit.history_table)")
+        raise ModelError(
+            "plot_history takes the rounds of a fit -> plot_history(fit), or plot_history(fit.history_table)"
+        )
     names = [name for name in rows.columns if name not in HISTORY_COLUMNS and not name.startswith("seconds ")]
     figure = new_figure(10.0, 4.2)
     left, right = figure.subplots(1, 2)
@@ -89,16 +100,30 @@ def plot_history(history: Any) -> Figure:
         label="promised by the model",
     )
     prepare_axes(right, "Parameters relative to the last round", "round")
-    for k, name in enumerate(names):
-        values = rows[name].to_numpy()
-        if values[-1] != 0.0:
-            right.plot(
-                rounds, values / values[-1], color=COLOURS[k % len(COLOURS)], lw=1.5, marker="o", ms=3, label=name
-            )
+    _draw_parameters(right, rows, [name for name in names if rows[name][-1] != 0.0])
+    left.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.locator_params(axis="x", integer=True)
-        axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _draw_parameters(axes: Axes, rows: pl.DataFrame, names: list[str]) -> None:
+    """Parameters relative to their last values; many of them have a colour by matrix, and very many matrices no legend."""
+    groups = names if len(names) <= MOST_NAMED else list(dict.fromkeys(name.partition("[")[0] for name in names))
+    shown: set[str] = set()
+    for name in names:
+        group = name if name in groups else name.partition("[")[0]
+        size = sum(other.partition("[")[0] == group for other in names)
+        label = group if groups is names or size == 1 else f"{group}, {size} elements"
+        colour, values = COLOURS[groups.index(group) % len(COLOURS)], rows[name].to_numpy()
+        width = 1.5 if groups is names else 0.9
+        named = label if group not in shown and len(groups) <= MOST_NAMED else None
+        axes.plot(
+            rows["round"].to_numpy(), values / values[-1], color=colour, lw=width, marker="o", ms=2 * width, label=named
+        )
+        shown.add(group)
+    if names and len(groups) <= MOST_NAMED:
+        axes.legend(frameon=False, fontsize=8)
 
 
 def plot_residuals(residuals: Residuals) -> Figure:
@@ -137,13 +162,20 @@ def plot_curve(ratios: RatioTable) -> Figure:
     """
     _check(ratios, RatioTable, "plot_curve", "along(points)")
     frame = as_table(ratios.frame, ratios.what).frame
+    if "point_1" in frame.columns:
+        raise ModelError(
+            f"{ratios.what}: the table has pairs of points, and plot_curve draws along single ones -> take "
+            "fit.along(points, 'phenotypic_variance'), or another ratio of fit.along"
+        )
     if "point" not in frame.columns:
         raise ModelError(f"{ratios.what}: the table has no points -> make it by fit.along(points)")
     traits = frame["trait"].unique(maintain_order=True).to_list()
     figure = new_figure(6.4, 4.2 * len(traits))
     groups = [column for column in ("residual_class", "term", "grouping", "effect") if column in frame.columns]
+    if "effect" in groups and set(frame["effect"].drop_nulls()) <= {"direct"}:
+        groups.remove("effect")
     for axes, trait in zip(figure.subplots(len(traits), 1, squeeze=False)[:, 0], traits, strict=True):
-        prepare_axes(axes, f"{ratios.what} of {trait}", "point", ratios.what.lower())
+        prepare_axes(axes, f"{ratios.what} of {trait}", ratios.covariate or "point", ratios.what.lower())
         mine = frame.filter(pl.col("trait") == trait)
         parts = mine.partition_by(groups, maintain_order=True) if groups else [mine]
         for k, part in enumerate(parts):

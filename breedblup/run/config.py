@@ -65,7 +65,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     information = "average"             # that standard errors come from; or "observed", "expected"
     max_rounds = 100
     gain = 1e-8                         # what a further round may promise in -2 log L
-    change = 1e-6                       # and in any parameter, relative
+    change = 1e-5                       # and in any parameter, relative
     folder = "results/variances"        # left out: that of [results], with -variances behind it
 
     [reml.structures]                   # of the matrix of a random term, or of the residual
@@ -214,7 +214,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         variances=None if sections.variances is None else variances_of(place.name, sections.variances, model),
         relationships=relationships,
         options=_options(sections),
-        reml=reml_task_of(place, sections),
+        reml=reml_task_of(place, sections, model),
         combinations=combinations_of(place.name, sections),
         folder=(place.parent / sections.results.folder).resolve(),
         format=sections.results.format,

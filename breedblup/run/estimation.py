@@ -47,7 +47,7 @@ def run_estimation(config: Configuration, *, replace: bool = False, monitor: Mon
     """
     folder = config.reml.folder
     meter, started = manifest.StageMeter(), manifest.now()
-    prepare_target(folder, replace=replace)
+    prepare_target(folder, "reml", replace=replace)
     meter.begin("checksums of inputs")
     before = manifest.fingerprints(config.inputs())
     meter.begin("read inputs")
@@ -66,11 +66,12 @@ def run_estimation(config: Configuration, *, replace: bool = False, monitor: Mon
         meter.begin("checksums of inputs again")
         manifest.refuse_changed(before, manifest.fingerprints(config.inputs()))
         meter.end()
-        facts = {"started": started, "inputs": {role: asdict(mark) for role, mark in before.items()}, "files": files}
+        inputs_read = {role: asdict(mark) for role, mark in before.items()}
+        facts = {"command": "reml", "started": started, "inputs": inputs_read, "files": files}
         record = facts | _made(config, inputs, fit) | {"plan": prepared.bytes} | {"stages": meter.stages()}
         manifest.write_manifest(place / MANIFEST, record)
 
-    publish_folder(folder, write, replace=replace)
+    publish_folder(folder, "reml", write, replace=replace)
     _log.info("published %s", folder)
     return summary
 

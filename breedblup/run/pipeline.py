@@ -133,7 +133,7 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     """
     _variances(config)
     meter, started = manifest.StageMeter(), manifest.now()
-    prepare_target(config.folder, replace=replace)
+    prepare_target(config.folder, "run", replace=replace)
     meter.begin("checksums of inputs")
     before = manifest.fingerprints(config.inputs())
     meter.begin("read inputs")
@@ -146,11 +146,12 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
         meter.begin("checksums of inputs again")
         manifest.refuse_changed(before, manifest.fingerprints(config.inputs()))
         meter.end()
-        facts = {"started": started, "inputs": {role: asdict(mark) for role, mark in before.items()}, "files": files}
+        inputs_read = {role: asdict(mark) for role, mark in before.items()}
+        facts = {"command": "run", "started": started, "inputs": inputs_read, "files": files}
         record = facts | _made(config, inputs.pedigree, evaluation) | {"stages": meter.stages()}
         manifest.write_manifest(folder / MANIFEST, record)
 
-    publish_folder(config.folder, write, replace=replace)
+    publish_folder(config.folder, "run", write, replace=replace)
     for line in evaluation.summary():
         _log.info(line)
     _log.info("published %s", config.folder)

@@ -17,33 +17,38 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from breedblup.errors import PublishError, ResourceError, name_some
 
 MANIFEST = "run.json"
 """The record that every folder of results holds, with its ``files``; a folder with others is never removed."""
 
+Command: TypeAlias = Literal["run", "reml"]
+"""What publishes a folder of results."""
+
 _log = logging.getLogger("breedblup")
 
 
-def prepare_target(folder: Path, *, replace: bool = False) -> None:
+def prepare_target(folder: Path, command: Command, *, replace: bool = False) -> None:
     """Refuse early a place where results cannot be published, and see to what an interrupted run left.
 
     Raises
     ------
     PublishError
-        If ``folder`` exists and ``replace`` is not asked for, or holds no results; or if its parent cannot be written.
+        If ``folder`` exists and ``replace`` is not asked for, or holds no results, or those of another command than
+        ``command``; or if its parent cannot be written.
     """
     _make_parent(folder)
     _restore_replaced(folder)
-    _refuse_occupied(folder, replace)
+    _refuse_occupied(folder, command, replace)
     left = sorted(place.name for kind in ("partial", "replaced") for place in _aside(folder, kind))
     if left:
         _log.warning("%s: an interrupted run left %s; delete what no run is using", folder.parent, name_some(left))
 
 
-def publish_folder(folder: Path, write: Callable[[Path], None], *, replace: bool = False) -> None:
-    """Let ``write`` fill a folder aside, then put it in the place of ``folder`` in one step.
+def publish_folder(folder: Path, command: Command, write: Callable[[Path], None], *, replace: bool = False) -> None:
+    """Let ``write`` fill a folder aside with what ``command`` publishes, then put it in the place of ``folder`` in one step.
 
     Raises
     ------
@@ -53,13 +58,13 @@ def publish_folder(folder: Path, write: Callable[[Path], None], *, replace: bool
         If the disk is full; likewise.
     """
     _make_parent(folder)
-    _refuse_occupied(folder, replace)
+    _refuse_occupied(folder, command, replace)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         partial.mkdir()
         write(partial)
         _flush(partial)
-        _swap(partial, folder, replace)
+        _swap(partial, folder, command, replace)
         _flush_folder(folder.parent)
     except OSError as wrong:
         message = f"{folder}: the results cannot be written: {wrong.strerror or wrong}; nothing is published"
@@ -80,9 +85,9 @@ def _make_parent(folder: Path) -> None:
         raise PublishError(f"{folder}: no permission to write in {folder.parent}; change it, or name another folder")
 
 
-def _swap(partial: Path, folder: Path, replace: bool) -> None:
+def _swap(partial: Path, folder: Path, command: Command, replace: bool) -> None:
     """Rename the finished folder into its place; a previous one is removed last, or put back."""
-    _refuse_occupied(folder, replace)
+    _refuse_occupied(folder, command, replace)
     if not folder.exists():
         partial.rename(folder)
         return
@@ -97,16 +102,22 @@ def _swap(partial: Path, folder: Path, replace: bool) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _refuse_occupied(folder: Path, replace: bool) -> None:
-    """Refuse a target that is something else than nothing, an empty folder or, with ``replace``, earlier results."""
+def _refuse_occupied(folder: Path, command: Command, replace: bool) -> None:
+    """Refuse a target that is something else than nothing, an empty folder or, with ``replace``, its own earlier results."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise PublishError(f"{folder}: a file or a link is in the way; remove it, or name another folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    written = _files_of_run(folder)
-    if written is None:
+    found = _results_in(folder)
+    if found is None:
         raise PublishError(
             f"{folder}: the folder holds no {MANIFEST}, so no results; nothing in it is touched, name another"
+        )
+    written, by = found
+    if by != command:
+        raise PublishError(
+            f"{folder}: it holds what `breedblup {by}` published, which `breedblup {command}` never replaces; name another "
+            "folder"
         )
     if not replace:
         raise PublishError(f"{folder}: there are results already; name another folder, or ask to --replace them")
@@ -115,11 +126,14 @@ def _refuse_occupied(folder: Path, replace: bool) -> None:
         raise PublishError(f"{folder}: {name_some(foreign)} would be lost with the earlier results; move it elsewhere")
 
 
-def _files_of_run(folder: Path) -> set[str] | None:
-    """Names of the files that a run wrote, as its record lists them; None without a record."""
+def _results_in(folder: Path) -> tuple[set[str], str] | None:
+    """Names of the files that a run wrote, as its record lists them, and its command; None without a record.
+
+    Records of version 0.1 before there was `reml` do not say the command.
+    """
     try:
         record = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {MANIFEST, *record["files"]}
+        return {MANIFEST, *record["files"]}, record.get("command", "run")
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -23,6 +23,13 @@ _WANTED = {
     "model_type": "a section",
 }
 
+_FORMS = {
+    "structures": '"diagonal", "unstructured", { kind = "reduced_rank", rank = 1 } or { kind = "fixed", value = 20.0 }',
+    "bounds": "{ lower = 0.5, upper = 2.0 }, or one of the two",
+    "ties": '{ to = "animal[1,1]", factor = 2.0 }, the element that it follows',
+}
+"""What stands behind a name in sections of [reml]."""
+
 
 def in_words(error: ErrorDetails, known_keys: Callable[[tuple[str, ...]], Sequence[str]]) -> str:
     """One line for one error of pydantic; ``known_keys`` tells the keys of a section."""
@@ -51,7 +58,10 @@ def in_words(error: ErrorDetails, known_keys: Callable[[tuple[str, ...]], Sequen
         return f"{where} has to be a finite number, found {found}"
     if kind == "tuple_type" and len(place) == 1 and isinstance(found, dict):
         return f"{where} has to be a list of sections; write [[{place[0]}]] with two brackets"
-    return f"{where} has to be {_WANTED[kind]}, found {_described(found)}"
+    wanted = (
+        _FORMS[str(place[1])] if kind == "model_type" and place[:1] == ("reml",) and len(place) == 3 else _WANTED[kind]
+    )
+    return f"{where} has to be {wanted}, found {_described(found)}"
 
 
 def _in_file(place: Place) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -15,6 +16,8 @@ from breedblup.variances.matrices import covariance, residual_covariance
 from breedblup.variances.structures import Bound, FixedValue, ReducedRank, Tie
 
 FloatVector: TypeAlias = NDArray[np.float64]
+
+_ELEMENT = re.compile(r"(?P<key>.+)\[(?P<row>\d+), ?(?P<column>\d+)\]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +74,11 @@ def restrictions_of(blocks: Sequence[MatrixBlock], bounds: Sequence[Bound], ties
 
 
 def position(name: str, names: Sequence[str], what: str) -> int:
-    """Position of a parameter; `ModelError` where there is none of this name."""
+    """Position of a parameter, also of ``animal[1,2]`` for ``animal[2,1]``; `ModelError` where there is none of this name."""
+    element = _ELEMENT.fullmatch(name)
+    if name not in names and element is not None:
+        mirrored = f"{element['key']}[{element['column']},{element['row']}]"
+        name = mirrored if mirrored in names else name
     if name not in names:
         raise ModelError(f"{what}: there is no parameter {name!r}{nearest(name, names)}; there are {name_some(names)}")
     return names.index(name)
@@ -105,10 +112,12 @@ def _links(ties: Sequence[Tie], names: Sequence[str], rigid: dict[str, str]) -> 
     links: dict[int, tuple[int, float]] = {}
     for tie in ties:
         own, other = (position(name, names, "ties") for name in (tie.parameter, tie.to))
-        if tie.parameter in rigid:
-            raise ModelError(f"{tie.parameter!r} cannot be tied: {rigid[tie.parameter]}; leave the tie out")
-        if "rank" in rigid.get(tie.to, ""):
-            raise ModelError(f"nothing can be tied to {tie.to!r}: {rigid[tie.to]}; leave the tie out")
+        if names[own] in rigid:
+            raise ModelError(f"{tie.parameter!r} cannot be tied: {rigid[names[own]]}; leave the tie out")
+        if "rank" in rigid.get(names[other], ""):
+            raise ModelError(f"nothing can be tied to {tie.to!r}: {rigid[names[other]]}; leave the tie out")
+        if own == other:
+            raise ModelError(f"{tie.parameter!r} is tied to itself; name another parameter, or leave the tie out")
         if own in links:
             raise ModelError(
                 f"{tie.parameter!r} is tied twice, to {names[links[own][0]]!r} and {tie.to!r}; keep one tie"
@@ -169,8 +178,8 @@ def _limits(
     lower, upper = np.full(len(names), -np.inf), np.full(len(names), np.inf)
     for bound in bounds:
         at = position(bound.parameter, names, "bounds")
-        if bound.parameter in rigid:
-            raise ModelError(f"{bound.parameter!r} cannot have a bound: {rigid[bound.parameter]}; leave the bound out")
+        if names[at] in rigid:
+            raise ModelError(f"{bound.parameter!r} cannot have a bound: {rigid[names[at]]}; leave the bound out")
         if parameters[at].row == parameters[at].column and bound.upper is not None and bound.upper <= 0:
             raise ModelError(
                 f"the upper limit of the variance {bound.parameter!r} is {bound.upper:g}; it must be positive (a variance "

@@ -1,0 +1,6 @@
+"""`python -m breedblup`: the command."""
+
+from breedblup.cli import main
+
+if __name__ == "__main__":
+    main()
