@@ -132,7 +132,7 @@ def test_bootstrap_of_a_balanced_design() -> None:
     title, header, *rows, last = repr(result).splitlines()
     assert title == "Bootstrap of 400 replicates, seed 9"
     assert header.split() == ["name", "estimate", "mean", "sd", "bias", "lower", "upper"]
-    assert rows[0].split() == ["group", *(f"{value:.5g}" for value in table.row(0)[1:])]
+    assert rows[0].split() == ["group", *(f"{value:.5g}" for value in result.table().row(0)[1:])]
     assert rows[2].strip().startswith("group / (group + residual)  ")
     assert last.strip() == "limits: 95 %, quantiles; others by .table(level)"
     again = parametric_bootstrap(fit, 3, seed=9, expressions=["group / (group + residual)"])
@@ -164,7 +164,5 @@ def test_a_matrix_too_large_and_replicates_without_a_maximum(monkeypatch: pytest
         raise bb.NumericalError("no maximum")
 
     monkeypatch.setattr("breedblup.analysis.bootstrap.maximise", fails)
-    with pytest.raises(
-        bb.NumericalError, match="bootstrap: 0 of 5 replicates have a maximum -> fit a simpler model"
-    ):
+    with pytest.raises(bb.NumericalError, match="bootstrap: 0 of 5 replicates have a maximum -> fit a simpler model"):
         parametric_bootstrap(fit, 5)

@@ -233,6 +233,60 @@ def test_tests_do_not_depend_on_names_of_levels() -> None:
     assert tables[0].filter(term="a")["numerator_df"].to_list() == [2, 2]
 
 
+UNITS = [(1e-6, 1e6, 1.0), (1e6, 1e-6, 1e-6), (1.0, 1e6, 1e6)]
+
+
+def in_units(units: tuple[float, float, float]) -> tuple[pl.DataFrame, bb.VarianceComponents]:
+    """Two traits and a covariate of other units, and the variances that go with them."""
+    columns = [pl.col(name) * unit for name, unit in zip(("t1", "t2", "x"), units, strict=True)]
+    size = np.outer(units[:2], units[:2])
+    scaled = bb.VarianceComponents({"g": TWO_TRAITS["g"] * size}, residual=TWO_TRAITS.residual * size)
+    return small_records().with_columns(columns), scaled
+
+
+def covariance_in_units(point: Point, units: tuple[float, float, float]) -> Estimates:
+    size = np.tile([units[0] ** 2, units[0] * units[1], units[1] ** 2], 2)
+    found = with_covariance(point)
+    return replace(found, covariance=found.covariance * np.outer(size, size))
+
+
+@pytest.mark.parametrize("units", UNITS)
+@pytest.mark.parametrize(
+    "right", ["a * b + a:x + (1 | g)", "a + I(x^2) + x + (1 | g)", "0 + a:b + poly(x, 2) + a + (1 | g)"]
+)
+def test_units_of_traits_and_covariates_change_no_test(right: str, units: tuple[float, float, float]) -> None:
+    tables = []
+    for own in ((1.0, 1.0, 1.0), units):
+        records, variances = in_units(own)
+        point = point_of(bb.Model.from_formula(f"(t1, t2) ~ {right}"), records, variances)
+        estimates = covariance_in_units(point, own)
+        tables.append((wald_tests(point, estimates), fixed_effects(point, estimates)))
+    for one, other, columns in zip(
+        *tables, (("numerator_df", "denominator_df", "f", "p"), ("df", "t", "p")), strict=True
+    ):
+        for column in columns:
+            given = [table[column].cast(pl.Float64).fill_null(np.nan) for table in (one, other)]
+            np.testing.assert_allclose(given[1], given[0], rtol=1e-6, atol=1e-12)
+    assert (tables[0][0]["numerator_df"] > 0).all()
+
+
+@pytest.mark.parametrize("units", UNITS)
+def test_units_change_neither_what_is_estimable_nor_joint_tests(units: tuple[float, float, float]) -> None:
+    records, variances = in_units(units)
+    point = point_of(bb.Model.from_formula("(t1, t2) ~ a + b + x + (1 | g)"), records, variances)
+    estimates = covariance_in_units(point, units)
+    within = {f"{t} {s}": {("a", "a1", t): 1, ("a", s, t): -1} for t in ("t1", "t2") for s in ("a0", "a2")}
+    found = contrast_tests(point, estimates, within)
+    plain_point = point_of(bb.Model.from_formula("(t1, t2) ~ a + b + x + (1 | g)"), *in_units((1.0, 1.0, 1.0)))
+    plain = contrast_tests(plain_point, covariance_in_units(plain_point, (1.0, 1.0, 1.0)), within)
+    assert found.joint is not None
+    assert plain.joint is not None
+    assert found.joint.numerator_df == plain.joint.numerator_df == 4
+    assert found.joint.f == pytest.approx(plain.joint.f, rel=1e-6)
+    alone = contrast_tests(point, estimates, {t: {("a", "a1", t): 1} for t in ("t1", "t2")})
+    assert alone.table["se"].to_list() == [None, None]
+
+
 def test_a_factor_is_tested_over_what_is_nested_in_it() -> None:
     rng = np.random.default_rng(8)
     herd = np.concatenate([np.arange(6), rng.integers(0, 6, 34)])

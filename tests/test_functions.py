@@ -297,7 +297,9 @@ def test_what_is_the_same_at_all_draws_has_no_interval() -> None:
             r"variance\) -> fit\.profile\('litter'\) gives an interval there$",
         ):
             sample_derived(estimates, expression, seed=2)
-    with pytest.raises(ModelError, match=r"'animal / animal' is 1 at all draws, .* the value is the same .* another func"):
+    with pytest.raises(
+        ModelError, match=r"'animal / animal' is 1 at all draws, .* the value is the same .* another func"
+    ):
         sample_derived(estimates, "animal / animal", seed=2)
 
 

@@ -84,5 +84,7 @@ def test_other_models_are_refused(
     formula: str, variances: bb.VarianceComponents, classes: tuple[str, ...], what: str
 ) -> None:
     point = point_of(bb.Model.from_formula(formula, residual_classes=classes), small_records(), variances)
-    with pytest.raises(bb.ModelError, match=f"those of a linear model .* has {what} -> look at fit.components and fit.wald"):
+    with pytest.raises(
+        bb.ModelError, match=f"those of a linear model .* has {what} -> look at fit.components and fit.wald"
+    ):
         linear_model_summary(point)

@@ -289,7 +289,7 @@ def test_structures_bounds_and_ties_that_mean_nothing(message: str, make: Any) -
         (TWO, {"structures": {"animal": FixedValue(2.0)}}, "the FixedValue of 'animal' is 1 x 1; the model needs 2 x 2: direct a, direct b"),
         (TWO, {"structures": {"residual": FixedValue(np.ones((2, 2)))}}, "the matrix of the FixedValue of 'residual' is not positive definite"),
         (SLOPES, {"structures": {"g": FixedValue(np.eye(4) + 0.1)}}, "the FixedValue of 'g' has a covariance of 'intercept a' and 't a' \\(row 3, column 1: 0.1\\), which is zero in the structure of 'g'"),
-        (TWO, {"bounds": [Bound("animal[1,3]", 1)]}, "bounds: there is no parameter 'animal\\[1,3\\]'; did you mean 'animal\\[2,1\\]'\\?; there are 'animal\\[1,1\\]'"),
+        (TWO, {"bounds": [Bound("animal[1,3]", 1)]}, "bounds: there is no parameter 'animal\\[1,3\\]'; did you mean 'animal\\[1,1\\]'\\?; there are 'animal\\[1,1\\]'"),
         (TWO, {"ties": [Tie("animal[1,1]", "resid[1,1]")]}, "ties: there is no parameter 'resid\\[1,1\\]'; did you mean 'residual\\[1,1\\]'\\?"),
         (TWO, {"bounds": ["animal"]}, "bounds are a list of Bound\\(parameter, lower, upper\\), found 'animal'"),
         (TWO, {"ties": [("animal", "b")]}, "ties are a list of Tie\\(parameter, to, factor\\), found \\('animal', 'b'\\)"),
@@ -324,7 +324,9 @@ def test_elements_above_the_diagonal_are_those_below() -> None:
     assert space.restrictions.basis[space.index_of("residual[2,1]")].sum() == 2.0
     with pytest.raises(ModelError, match="'animal\\[2,1\\]' is tied to itself; name another parameter"):
         ParameterSpace.of(TWO, ties=[Tie("animal[2,1]", "animal[1,2]")])
-    with pytest.raises(ModelError, match="'animal\\[1,2\\]' cannot have a bound: the matrix of 'animal' has a FixedValue"):
+    with pytest.raises(
+        ModelError, match="'animal\\[1,2\\]' cannot have a bound: the matrix of 'animal' has a FixedValue"
+    ):
         ParameterSpace.of(TWO, structures={"animal": FixedValue(np.eye(2))}, bounds=[Bound("animal[1,2]", 0.0)])
 
 

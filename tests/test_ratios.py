@@ -276,6 +276,35 @@ def test_sires_and_maternal_grandsires() -> None:
     assert "levels are sires, so the heritability is 4 times their share" in repr(found)
 
 
+def test_levels_that_may_be_sires() -> None:
+    """A pedigree does not say whose records they are; the share of a term that looks like sires says what it is then."""
+    pedigree = bb.read_pedigree(pl.DataFrame({"animal": ["s1", "s2", "s3", "d1"], "sire": [None, "s1", "s1", None],
+                                              "dam": [None, None, "d1", None]}))  # fmt: skip
+    records = pl.DataFrame(
+        {"sire": ["s1", "s2", "s3"] * 2, "mgs": ["s2", "s3", "s1"] * 2, "y": [1.0, 2.0, 4.0, 3.0, 1.0, 5.0]}
+    )
+    note = "if its levels are the sires of the recorded animals, the heritability is 4 times this share"
+    for formula in ("y ~ (1 | sire)", "y ~ (1 | mm(sire, mgs, weights=(1, 0.5)))"):
+        found = heritabilities(*fitted(formula, records, {"sire": pedigree}, [1.0, 9.0]))
+        assert found.frame["note"].to_list() == [note]
+        assert note in repr(found)
+    once = records.with_columns(sire=pl.Series(["s1", "s2", "s3", "s1", "d1", "d1"]))
+    for formula, given, theta in (
+        ("y ~ (1 | sire)", once, [1.0, 9.0]),
+        ("y ~ (1 | sire)", records.head(3), [1.0, 9.0]),
+        ("y ~ (1 | sire) + (1 | ide(sire))", records, [1.0, 2.0, 9.0]),
+    ):
+        assert heritabilities(*fitted(formula, given, {"sire": pedigree}, theta)).frame["note"].to_list() == [""]
+
+
+def test_a_note_stands_before_that_of_the_error() -> None:
+    pedigree = bb.read_pedigree(pl.DataFrame({"animal": ["s1", "s2"], "sire": [None, "s1"], "dam": [None, None]}))
+    records = pl.DataFrame({"sire": ["s1", "s2"] * 2, "y": [1.0, 2.0, 4.0, 3.0]})
+    found = heritabilities(*fitted("y ~ (1 | sire)", records, {"sire": pedigree}, [0.0, 9.0])).frame
+    assert found["note"][0].startswith("if its levels are the sires")
+    assert found["note"][0].endswith("; no standard error: sire is on its boundary and adds no variance")
+
+
 def test_weights_of_records_and_of_members() -> None:
     parts = fitted("y ~ (1 | mm(a, b, weights=(w, 2)))", two_way(), {}, [4.0, 9.0], weights="w")
     found = phenotypic_variances(*parts)
@@ -351,7 +380,8 @@ def test_refused_points(curves: Fitted, maternal: Fitted) -> None:
     with pytest.raises(ModelError, match="the list of points is empty; give at least one"):
         heritabilities(*curves, points=[])
     with pytest.raises(
-        ModelError, match="points are given, but no random term is a regression on a covariate, so nothing .* -> take fit.heritability"
+        ModelError,
+        match="points are given, but no random term is a regression on a covariate, so nothing .* -> take fit.heritability",
     ):
         heritabilities(*maternal, points=[1.0])
     with pytest.raises(

@@ -14,6 +14,7 @@ from test_reml_dense import KINDS, prepared
 import breedblup as bb
 from breedblup.analysis.estimation import estimate_variances, prepare_estimation
 from breedblup.reml.checks import never_together
+from breedblup.reml.information import inverse_information
 from breedblup.variances import Diagonal, FixedValue, Tie
 
 FOLDER = REFS / "pathological"
@@ -60,6 +61,38 @@ def test_a_trait_that_fixed_effects_explain() -> None:
     refused(
         bb.RecordError, r"records: 'y' has 24 values and as many fixed effects, .* -> give more records", "y ~ each"
     )
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-100, 1e100])
+def test_units_whose_squares_are_no_numbers(unit: float) -> None:
+    refused(bb.RecordError, r"records: 'y' has a standard deviation of 8.26e[-+]\d+, whose fourth power is beyond the range of "
+            "numbers -> give it in another unit", "y ~ x + (1 | pen)", RECORDS.with_columns(y=pl.col("y") * unit))  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", [1e-50, 1e50])
+def test_units_do_not_matter_before(unit: float) -> None:
+    model, scaled = bb.Model.from_formula("(y, z) ~ x + (1 | pen)"), RECORDS.with_columns(pl.col("y", "z") * unit)
+    start, plain = (prepare_estimation(model, records).start for records in (scaled, RECORDS))
+    np.testing.assert_allclose(start / unit / unit, plain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("mean", [1e12, -1e10])
+def test_a_mean_that_takes_the_digits(mean: float) -> None:
+    refused(bb.RecordError, r"records: 'y' has a mean of -?1e\+1[02] and a standard deviation of .*: its digits do not suffice for "
+            "variances -> subtract a constant near the mean from all values", "y ~ x + (1 | pen)",
+            RECORDS.with_columns(y=pl.col("y") + mean))  # fmt: skip
+    near = RECORDS.with_columns(y=pl.col("y") + mean / 1e5)
+    assert prepare_estimation(bb.Model.from_formula("y ~ x + (1 | pen)"), near).start.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"), [("average", "fix one"), ("observed", "fix one, or ask for the average information")]
+)
+def test_information_that_is_singular(kind: str, end: str) -> None:
+    with pytest.raises(
+        bb.NumericalError, match=f"the {kind} information matrix of the variances is singular: .* or {end}$"
+    ):
+        inverse_information(np.ones((2, 2)), kind)
 
 
 def test_a_small_residual_is_no_rounding() -> None:

@@ -185,6 +185,19 @@ def test_a_start_of_full_rank_is_brought_to_the_rank_asked_for() -> None:
     assert not any("start" in note for note in begin.notes)
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_rows_without_correlations_take_part_in_a_reduced_rank(rank: int) -> None:
+    """The largest eigenvectors of a diagonal matrix have nothing of the other rows."""
+    kind = Kind("(y1, y2) ~ herd + (1 + x | animal)", ANIMAL)
+    start = bb.VarianceComponents({"animal": np.diag([4.0, 3.0, 2.0, 1.0])}, residual=R)
+    begin = with_start(kind, start, structures={"animal": ReducedRank(rank)})
+    g = begin.problem.space.matrix(begin.start, begin.problem.space.blocks[0])
+    np.testing.assert_allclose(g.diagonal(), [4.0, 3.0, 2.0, 1.0], rtol=1e-9)
+    values = np.linalg.eigvalsh(g)
+    assert (values[-rank:] > 1e-6).all()
+    np.testing.assert_allclose(values[:-rank], 0.0, atol=1e-9)
+
+
 def test_a_start_is_moved_to_where_bounds_and_ties_hold() -> None:
     start = bb.VarianceComponents({"animal": G}, residual=R)
     begin = with_start(TWO, start, bounds=[Bound("animal[1,1]", upper=1.0)])

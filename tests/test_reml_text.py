@@ -317,7 +317,8 @@ def test_the_sorghum_trial_as_a_linear_model() -> None:
     shown = summary_of(sorghum("yield ~ gen + rep"))
     assert "\n\n  Residual standard error: 160.1 on 51 degrees of freedom\n" in shown
     assert (
-        "  Multiple R-squared: 0.6748, adjusted R-squared: 0.5473\n  F-statistic: 5.291 on 20 and 51 df, p-value: 7.64e-07\n" in shown
+        "  Multiple R-squared: 0.6748, adjusted R-squared: 0.5473\n  F-statistic: 5.291 on 20 and 51 df, p-value: 7.64e-07\n"
+        in shown
     )
     assert shown.startswith(
         "Linear model, least squares\n  model    yield ~ gen + rep\n  records  72 used\n\nResiduals\n"

@@ -106,9 +106,7 @@ def parametric_bootstrap(
         If fewer than two replicates have a maximum.
     """
     if replicates < LEAST_REPLICATES:
-        raise ModelError(
-            f"bootstrap: replicates is {replicates}; give a whole number from {LEAST_REPLICATES}"
-        )
+        raise ModelError(f"bootstrap: replicates is {replicates}; give a whole number from {LEAST_REPLICATES}")
     space, problem = fit.estimates.space, fit.problem
     parsed = [parse_expression(text, space) for text in expressions]
     options = replace(fit.options, method="ai", max_rounds=None)

@@ -173,7 +173,8 @@ def marginal_hypothesis(point: Point, own: _Numbers, containing: _Numbers, trait
     kept = columns[~problem.dropped[columns]]
     lengths = column_lengths(problem)
     units = _lengths_of_effects(problem.plain, lengths)
-    of_trait = traits_of_columns(problem)[problem.constraints.equations] == trait
+    mine = traits_of_columns(problem) == trait
+    of_trait = mine[problem.constraints.equations]
     constrained = problem.constraints.equations[of_trait]
     functions = np.zeros((kept.size, point.layout.fixed_size))
     functions[:, constrained] = estimable_part(point, kept)[:, of_trait] * units[kept, None] / units[constrained]
@@ -187,7 +188,9 @@ def marginal_hypothesis(point: Point, own: _Numbers, containing: _Numbers, trait
         inside = np.linalg.qr(of_containing.T)[0]
         left = allowed - (allowed @ inside) @ inside.T
     number = len(allowed) - len(of_containing)
-    return np.linalg.svd(left, full_matrices=False)[2][:number] * units if number else left[:0]
+    if number == 0:
+        return left[:0]
+    return np.where(mine, np.linalg.svd(left, full_matrices=False)[2][:number] * units, 0.0)
 
 
 def _lengths_of_effects(layout: EquationLayout, lengths: _Vector) -> _Vector:

@@ -107,7 +107,7 @@ class Ratio(NamedTuple):
 
 
 class RatioRow(NamedTuple):
-    """Labels of a row, with a ``note`` where there is one, and the ratio in its default scale, without K, with the mean of K_ii."""
+    """Labels of a row, with a ``note`` where there is one, and the ratio in its default scale, without K, and with mean K_ii."""
 
     labels: Mapping[str, Any]
     default: Ratio

@@ -235,11 +235,7 @@ def _elements_at(factor: _Factor, block: MatrixBlock, steps: FloatArray) -> Floa
 def _why_the_same(estimates: Estimates, derived: Derived, components: tuple[int, ...]) -> str:
     """Why there is no distribution, and what has an interval in its place."""
     names = [estimates.space.names[i] for i in components if estimates.status[i] == "boundary"]
-    instead = (
-        f"fit.profile({names[0]!r}) gives an interval there"
-        if names
-        else "ask for another function"
-    )
+    instead = f"fit.profile({names[0]!r}) gives an interval there" if names else "ask for another function"
     return f"{derived.expression!r} is {derived.estimate:.6g} at all draws, which is no interval ({derived.note}) -> {instead}"
 
 

@@ -18,7 +18,7 @@ EXPLAINED = 1e-10
 rounding leaves is 1e-13 to 1e-11."""
 
 LEAST_SD, MOST_SD = 1e-60, 1e60
-"""Standard deviations of a trait in its unit: products of four of them have to be numbers."""
+"""Standard deviations of a trait in its unit: their fourth powers have to be numbers, with room."""
 
 MOST_MEAN = 1e9
 """A mean of so many standard deviations leaves rounding in the likelihood that can be seen (1e-5 of -2 log L at 1e10)."""
@@ -125,13 +125,13 @@ def _check_trait(design: Design, moments: Moments, t: int) -> None:
 
 
 def _check_scale(trait: str, values: NDArray[np.float64]) -> None:
-    """Refuse a unit or an origin of a trait that its squares, or the digits of its deviations, do not survive."""
+    """Refuse a trait in a unit, or so far from zero, that variances overflow or have no digits."""
     largest = np.abs(values).max()
     sd, mean = float(np.std(values / largest) * largest), float(np.mean(values / largest) * largest)
     if not LEAST_SD <= sd <= MOST_SD:
         raise RecordError(
-            f"{trait} has a standard deviation of {sd:.3g}, and squares of its square are no numbers of this machine -> give it "
-            "in another unit"
+            f"{trait} has a standard deviation of {sd:.3g}, whose fourth power is beyond the range of numbers -> give it in "
+            "another unit"
         )
     if abs(mean) > MOST_MEAN * sd:
         raise RecordError(

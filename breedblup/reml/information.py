@@ -37,14 +37,15 @@ def estimates_of(maximum: Maximum, kind: Information) -> Estimates:
     if kind != "average":
         observed = _observed(maximum, basis, along)
         along = observed if kind == "observed" else 2.0 * along - observed
-    covariance = basis @ _inverse(along, kind) @ basis.T
+    covariance = basis @ inverse_information(along, kind) @ basis.T
     status = tuple(
         "boundary" if i in held and one == "free" else one for i, one in enumerate(space.status(point.theta))
     )
     return Estimates(space, point.theta, 0.5 * (covariance + covariance.T), status, kind)
 
 
-def _inverse(information: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+def inverse_information(information: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
+    """The inverse; `NumericalError` where the matrix is singular on the scale of correlations."""
     scale = np.sqrt(np.maximum(information.diagonal(), 0.0))
     scale[scale == 0.0] = 1.0
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
