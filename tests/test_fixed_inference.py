@@ -266,7 +266,7 @@ def test_units_of_traits_and_covariates_change_no_test(right: str, units: tuple[
     ):
         for column in columns:
             given = [table[column].cast(pl.Float64).fill_null(np.nan) for table in (one, other)]
-            np.testing.assert_allclose(given[1], given[0], rtol=1e-6, atol=1e-12)
+            np.testing.assert_allclose(given[1], given[0], rtol=1e-8, atol=1e-12)
     assert (tables[0][0]["numerator_df"] > 0).all()
 
 

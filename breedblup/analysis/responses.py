@@ -20,6 +20,7 @@ from breedblup.relationship.group_operator import GroupOperator
 from breedblup.relationship.inverse import DENSE_LIMIT
 from breedblup.relationship.operator import PedigreeOperator
 from breedblup.reml.point import Point
+from breedblup.solvers.selected_inverse import threads_for
 
 if TYPE_CHECKING:
     from breedblup.analysis.reml_fit import RemlFit
@@ -110,7 +111,8 @@ def simulate(fit: RemlFit, sets: int = 1, *, seed: int = 0, conditional: bool = 
         raise ModelError(f"simulate: sets is {sets}; give a whole number from 1")
     random = np.random.default_rng(seed)
     drawer = Drawer.of(fit.point, conditional=conditional)
-    values = np.stack([drawer.draw(random) for _ in range(sets)])
+    with threads_for(fit.problem.work):
+        values = np.stack([drawer.draw(random) for _ in range(sets)])
     return SimulatedResponses(fit, values, seed, conditional)
 
 
