@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from conftest import REFS
 
 import breedblup as bb
 from breedblup.analysis import refitting
@@ -318,3 +319,29 @@ def test_fixed_groups_stay_where_their_term_has_no_variance(seed: int) -> None:
     left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
     assert fit.estimates.status == ("boundary", "free")
     assert fit.estimates.theta[1] == pytest.approx(left @ left / (90 - np.linalg.matrix_rank(x)), rel=1e-4)
+
+
+def test_a_pivot_of_the_random_equations_is_named_by_its_place_among_all() -> None:
+    problem = bb.prepare_estimation(ONE_WAY, grouped(), options=bb.RemlOptions(likelihood="ml")).problem
+    theta = problem.space.pack(bb.VarianceComponents({"g": 1.0}, residual=1.0))
+
+    class Failing:
+        def factorise(self, _: object) -> None:
+            raise bb.NotPositiveDefinite("equation 3 has a non-positive pivot", 3)
+
+    with pytest.raises(
+        bb.NotPositiveDefinite, match=r"equation 4 \(g 'g11', factor 1\) has a non-positive pivot"
+    ) as caught:
+        point_at(replace(problem, random_symbolic=Failing()), theta)  # type: ignore[arg-type]
+    assert caught.value.equation == 4
+
+
+def test_total_maternal_heritability_of_a_fit_is_that_of_its_components() -> None:
+    folder = REFS / "twin_maternal"
+    model = bb.Model.from_formula("y ~ hys + (1 | animal + dam) + (1 | ide(dam))")
+    records, pedigree = bb.read_records(folder / "data.csv"), bb.read_pedigree(folder / "pedigree.csv")
+    fit = bb.estimate_variances(model, records, {"animal": pedigree})
+    direct, covariance, maternal, environment, residual = fit.estimates.theta
+    total = direct + covariance + maternal + environment + residual
+    willham = (direct + 1.5 * covariance + 0.5 * maternal) / total
+    assert fit.maternal_heritability.estimate == pytest.approx(willham, rel=1e-10)

@@ -221,7 +221,7 @@ def _problem(
     stored = {
         "records": needed,
         "equations": (CSR_ENTRY + 8) * pattern.nonzeros,
-        "factor": symbolic.bytes_with_inverse,
+        "factor": symbolic.bytes_with_inverse + (0 if random_symbolic is None else random_symbolic.bytes_with_inverse),
         "working variates": 3 * 8 * space.size * (design.y.size + layout.size),
     }
     refuse_unless_fits(

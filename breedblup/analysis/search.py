@@ -18,7 +18,7 @@ from breedblup.reml.options import RemlOptions
 from breedblup.reml.point import point_at
 from breedblup.reml.problem import RemlProblem
 from breedblup.variances import ReducedRank, Unstructured
-from breedblup.variances.boundary import SINGULAR
+from breedblup.variances.boundary import null_vectors
 
 SMALL = 1e9
 """Operations of a round up to which a maximum on the boundary is looked at from a second start."""
@@ -77,14 +77,13 @@ def _relaxed_first(
     wide = other_space(model, problem, dict.fromkeys(limited, Unstructured()))
     relaxed = maximise(replace(problem, space=wide), strictly_feasible(wide, start), options, monitor)
     theta = relaxed.point.theta
-    ranks = {block.name: _rank(wide.matrix(theta, block)) for block in wide.blocks if block.name in limited}
+    matrices = {block.name: wide.matrix(theta, block) for block in wide.blocks if block.name in limited}
+    ranks = {
+        name: int(np.count_nonzero(matrix.diagonal())) - null_vectors(matrix).shape[1]
+        for name, matrix in matrices.items()
+    }
     if relaxed.converged and all(ranks[name] <= limited[name] for name in limited):
         point = point_at(problem, theta, exact=True)
         said = ", ".join(f"{name!r} has rank {rank}" for name, rank in ranks.items())
         return replace(relaxed, point=point), (f"without a limit of rank the matrix of {said}: the limit is not felt",)
     return maximise(problem, strictly_feasible(space, theta), options, monitor), ()
-
-
-def _rank(matrix: NDArray[np.float64]) -> int:
-    scale = np.sqrt(np.where(matrix.diagonal() > 0.0, matrix.diagonal(), 1.0))
-    return int(np.count_nonzero(np.linalg.eigvalsh(matrix / np.outer(scale, scale)) > SINGULAR))

@@ -14,16 +14,17 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
 from breedblup.mme import EquationLayout
-from breedblup.mme.assemble import MixedModelEquations
+from breedblup.mme.assemble import MixedModelEquations, inverse_covariance
 from breedblup.mme.incidence import build_slots
 from breedblup.mme.record_sums import apply_residual_inverse, collected, fitted_values
 from breedblup.reml.clock import Clock
 from breedblup.reml.problem import RemlProblem
 from breedblup.reml.roots import FLOOR, FLOOR_OF_GROUPS, floored, lower_root
-from breedblup.solvers.cholesky import CholeskyFactor
+from breedblup.solvers.cholesky import CholeskyFactor, SymbolicFactor
 from breedblup.variances import VarianceComponents
 
 _Vector = NDArray[np.float64]
@@ -130,7 +131,7 @@ def point_at(problem: RemlProblem, theta: _Vector, *, clock: Clock | None = None
         variances = problem.space.unpack(theta)
         layout = problem.layout.with_roots(roots_of(problem, variances, exact=exact))
         inverses = problem.incidence.residual_inverses(variances)
-        covariances = [np.eye(layout.width(k)) * (term.kind == "random") for k, term in enumerate(layout.terms)]
+        covariances = [inverse_covariance(layout, k, variances) for k in range(len(layout.terms))]
         equations = problem.pattern.filled(layout, inverses, covariances)
     with clock.stage("factorisation"):
         factor, random_factor = _factors(problem, equations)
@@ -168,17 +169,6 @@ def weighted_fit(point: Point, a: _Vector) -> _Vector:
     return apply_residual_inverse(problem.incidence, point.residual_inverses, fitted)
 
 
-def forms(point: Point, h: _Vector) -> _Vector:
-    """h'(∂V/∂θ_i)h for each parameter; h is n × traits, 0 where missing."""
-    problem = point.problem
-    matrices = []
-    for k, term in enumerate(problem.layout.terms):
-        if term.kind == "random":
-            part = collected_of_term(problem, k, h)
-            matrices.append(part.T @ related(problem, k, part))
-    return problem.space.from_matrices([*matrices, *residual_products(problem, h, h)])
-
-
 def residual_products(problem: RemlProblem, left: _Vector, right: _Vector) -> list[_Vector]:
     """Σ D^-½ a b' D^-½ over the records of each residual class, D the weights; arguments n × traits."""
     rows = problem.incidence.rows
@@ -194,17 +184,24 @@ def residual_products(problem: RemlProblem, left: _Vector, right: _Vector) -> li
 
 
 def _factors(problem: RemlProblem, equations: MixedModelEquations) -> tuple[CholeskyFactor, CholeskyFactor | None]:
+    """Of all equations and, for ML, of those of v."""
+    factor = _factor(problem, problem.symbolic, equations.lhs, 0)
+    if problem.random_symbolic is None:
+        return factor, None
+    cut = problem.layout.fixed_size
+    return factor, _factor(problem, problem.random_symbolic, equations.lhs[cut:, cut:], cut)
+
+
+def _factor(problem: RemlProblem, symbolic: SymbolicFactor, lhs: csr_array, first: int) -> CholeskyFactor:
+    """Factor of the equations from ``first`` on."""
     try:
-        factor = problem.symbolic.factorise(equations.lhs)
-        if problem.random_symbolic is None:
-            return factor, None
-        cut = problem.layout.fixed_size
-        return factor, problem.random_symbolic.factorise(equations.lhs[cut:, cut:])
+        return symbolic.factorise(lhs)
     except NotPositiveDefinite as failure:
+        equation = first + failure.equation
         raise NotPositiveDefinite(
-            f"{problem.layout.describe(failure.equation)} has a non-positive pivot: the equations are not positive definite to "
+            f"{problem.layout.describe(equation)} has a non-positive pivot: the equations are not positive definite to "
             "working precision -> look for a term that repeats another, or extreme covariates",
-            failure.equation,
+            equation,
         ) from None
 
 

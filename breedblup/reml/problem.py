@@ -93,15 +93,7 @@ class RemlProblem:
     @property
     def rank(self) -> int:
         """Estimated fixed effects: the rank of X, and of fixed groups of unknown parents beside it."""
-        return self.constraints.rank + int(self.kept_groups.sum())
-
-    @cached_property
-    def kept_groups(self) -> NDArray[np.int64]:
-        """Estimated effects of fixed groups of unknown parents, by term."""
-        kept = np.zeros(len(self.layout.terms), dtype=np.int64)
-        for k, counts in self.groups_of_terms.items():
-            kept[k] = int(counts.sum())
-        return kept
+        return self.constraints.rank + sum(int(counts.sum()) for counts in self.groups_of_terms.values())
 
     @cached_property
     def groups_of_terms(self) -> dict[int, NDArray[np.int64]]:

@@ -35,19 +35,13 @@ class Score:
         By each parameter.
     matrices
         Γ of every random term in their order, then of the residual or its classes: d(-2 log L) = tr(Γ dG₀).
-    by_root
-        ∂(-2 log L)/∂Λ of every random term.
     inverse
         C⁻¹ on the pattern of C.
-    sums
-        What the records collect of it.
     """
 
     values: _Vector
     matrices: tuple[_Vector, ...]
-    by_root: tuple[_Vector, ...]
     inverse: _Vector
-    sums: InverseSums
 
 
 def score_at(point: Point, clock: Clock | None = None) -> Score:
@@ -63,18 +57,18 @@ def score_at(point: Point, clock: Clock | None = None) -> Score:
             (pattern.pointer, pattern.indices), inverse,
         )  # fmt: skip
         of_residuals = _collected_residuals(point)
-        matrices, by_root = [], []
+        matrices = []
         for k, term in enumerate(problem.layout.terms):
             if term.kind == "fixed":
                 continue
             loading = sums.loadings[k]
             assert loading is not None
             data = point.of_term(of_residuals, k).T @ _deviations(point, k)
-            by_root.append(2.0 * (loading - data))
-            matrices.append(_by_covariance(by_root[-1], point.root(k)) - _of_groups(point, k))
+            by_root = 2.0 * (loading - data)
+            matrices.append(_by_covariance(by_root, point.root(k)) - _of_groups(point, k))
         matrices += _of_residual(point, sums)
     values = problem.space.from_matrices(matrices)
-    return Score(values, tuple(matrices), tuple(by_root), inverse, sums)
+    return Score(values, tuple(matrices), inverse)
 
 
 def inverse_values(point: Point) -> _Vector:

@@ -35,8 +35,8 @@ CHUNK = 128
 """Columns of Z_SS that a thread gathers at once: what BLAS reads next is still in cache. 64 to 256 differ by 5 %."""
 
 ONE_THREAD_UP_TO = 1e9
-"""Operations of the factorisation; the inverse then takes 0.1 s. Two threads would save half of that, and on a busy machine each
-of their meetings costs 10 ms: what took 50 ms alone was seen to take 800."""
+"""Operations of the factorisation. At half of this the inverse took 50 ms on one thread, and 400 to 1,300 ms on two where other
+processes wanted the cores and waiting threads were spinning."""
 
 SHARES = 8
 """Parts for each thread: of unlike length, and threads come late."""
