@@ -6,6 +6,7 @@
     ├── InputError              what was read is wrong
     │   ├── PedigreeError         loops, double roles, conflicting duplicates
     │   ├── RecordError           values, levels or animals of the records
+    │   ├── GenotypeError         calls, markers or files of genotypes
     │   └── ConfigurationError    evaluation.toml
     ├── ModelError              what was asked for does not fit together
     ├── NumericalError
@@ -37,6 +38,10 @@ class PedigreeError(InputError):
 
 class RecordError(InputError):
     """The records cannot be used as they are."""
+
+
+class GenotypeError(InputError):
+    """The genotypes cannot be used as they are."""
 
 
 class ConfigurationError(InputError):

@@ -240,7 +240,7 @@ def _inverse_of(term: DesignTerm) -> tuple[NDArray[np.int32], NDArray[np.int32],
     if term.kind == "fixed":
         return np.zeros(levels + 1, np.int32), np.empty(0, np.int32), np.empty(0)
     if term.relationship is not None:
-        matrix = term.relationship.matrix
+        matrix = term.relationship.assembled
         matrix = matrix if matrix.has_sorted_indices else matrix.sorted_indices()
         return matrix.indptr, matrix.indices.astype(np.int32, copy=False), matrix.data
     return np.arange(levels + 1, dtype=np.int32), np.arange(levels, dtype=np.int32), np.ones(levels)

@@ -238,7 +238,7 @@ def _related(
     return RelationshipInverse(
         ids=pl.concat([pedigree.ids, groups.names.rename(pedigree.ids.name)]),
         operator=operator,
-        diagonal=np.concatenate([diagonal, np.diag(operator.covariance)]),
+        known_diagonal=np.concatenate([diagonal, np.diag(operator.covariance)]),
         logdet=float(np.log(of.variance).sum()) + logdet_of_groups,
         made=(f"A from pedigree {pedigree.name}", *groups.made, *said),
         pedigree=pedigree,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from breedblup.errors import ModelError, NotPositiveDefinite, ResourceError, name_some
 from breedblup.pedigree import Pedigree
 from breedblup.pedigree.twins import NO_TWINS, positions_with_twins
+from breedblup.relationship.genomic_matrix import GenomicPart
 from breedblup.solvers.cholesky import CholeskyFactor, analyse
 
 DENSE_LIMIT = 20_000
@@ -79,6 +80,44 @@ class GroupRows:
     operator: GroupedOperator
 
 
+class Remainder(Protocol):
+    """What K⁻¹ has beyond its assembled entries, known by products: Δ, at some of the rows.
+
+    Attributes
+    ----------
+    rows
+        Rows of K⁻¹ that Δ has entries in, ascending.
+    diagonal
+        Of Δ, or near it: what a preconditioner takes.
+    """
+
+    @property
+    def rows(self) -> NDArray[np.int32]: ...
+
+    @property
+    def diagonal(self) -> NDArray[np.float64]: ...
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Δ V for a block with as many rows as Δ."""
+        ...
+
+
+class PartlyAssembled(Protocol):
+    """An operator of which equations store a part."""
+
+    def assembled(self) -> scipy.sparse.csr_array:
+        """K⁻¹ without its remainder, in CSR, both triangles, columns ascending."""
+        ...
+
+
+class LazyDiagonal(Protocol):
+    """An operator that can find the diagonal of K where somebody asks for it."""
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of K; NaN where it cannot be had."""
+        ...
+
+
 @dataclass(frozen=True)
 class RelationshipInverse:
     """K⁻¹ among the animals, and groups of unknown parents after them where there are any.
@@ -87,10 +126,10 @@ class RelationshipInverse:
     ----------
     ids
         Text ids, of animals and then of groups; rows of every matrix and vector are in this order.
-    diagonal
-        Diagonal of K (1 + F for A; 0 for fixed groups); read-only.
+    known_diagonal
+        Diagonal of K, where it was found when K⁻¹ was made; None leaves it to the operator, see `diagonal`.
     logdet
-        log|K|.
+        log|K|; NaN where it is not known.
     made
         How it was made, one statement an entry: what a result has to name.
     pedigree
@@ -103,20 +142,26 @@ class RelationshipInverse:
         F of every animal by this pedigree, whether or not the matrix takes it into account; None where it is not known.
     groups
         What is known of the rows that are groups; None where there are none.
+    remainder
+        What K⁻¹ has beyond `assembled`; None where that is all of it.
+    genomic
+        The genotypes that K⁻¹ rests on, and how; None where there are none.
     """
 
     ids: pl.Series
     operator: InverseOperator
-    diagonal: NDArray[np.float64]
+    known_diagonal: NDArray[np.float64] | None
     logdet: float
     made: tuple[str, ...]
     pedigree: Pedigree | None = None
     parents: tuple[tuple[NDArray[np.int32], float], ...] = ()
     inbreeding: NDArray[np.float64] | None = None
     groups: GroupRows | None = None
+    remainder: Remainder | None = None
+    genomic: GenomicPart | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.diagonal, self.inbreeding, *(positions for positions, _ in self.parents)):
+        for array in (self.known_diagonal, self.inbreeding, *(positions for positions, _ in self.parents)):
             if array is not None:
                 array.flags.writeable = False
 
@@ -155,9 +200,23 @@ class RelationshipInverse:
         return result.reshape(vectors.shape)
 
     @cached_property
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of K (1 + F for A; 0 for fixed groups), read-only; NaN where it cannot be had."""
+        if self.known_diagonal is not None:
+            return self.known_diagonal
+        found = cast(LazyDiagonal, self.operator).diagonal()
+        found.flags.writeable = False
+        return found
+
+    @cached_property
     def matrix(self) -> scipy.sparse.csr_array:
-        """K⁻¹ in CSR, both triangles; built when first asked for."""
+        """K⁻¹ in CSR, both triangles, all of it; built when first asked for."""
         return self.operator.entries()
+
+    @cached_property
+    def assembled(self) -> scipy.sparse.csr_array:
+        """What equations store of K⁻¹: `matrix`, or all but the remainder."""
+        return self.matrix if self.remainder is None else cast(PartlyAssembled, self.operator).assembled()
 
     def __repr__(self) -> str:
         rows = f"{self.animals:,} animals"

@@ -1,0 +1,132 @@
+"""G as a recipe on packed genotypes: what every form of a genomic or single-step evaluation is made of.
+
+    G = ZZ' + a 11' + β B + diag(d)
+
+Z holds all factors (1/k, blending, tuning) in the scales of its columns; B is A₂₂ or I.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.genotypes import CentredGenotypes
+
+
+class Blended(Protocol):
+    """B, and its inverse."""
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """B V."""
+        ...
+
+    def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """B⁻¹ V."""
+        ...
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of B."""
+        ...
+
+    def block(self, rows: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Entries of B."""
+        ...
+
+
+@dataclass(frozen=True)
+class GenomicMatrix:
+    """G among the genotyped animals (n), not formed.
+
+    Attributes
+    ----------
+    z
+        Z, all factors in its scales.
+    constant
+        a, ≥ 0 or below.
+    share
+        β.
+    blended
+        B; None where β is 0.
+    added
+        d (n): what else is added to the diagonal; None for nothing.
+    made
+        How it was made, one statement an entry.
+    """
+
+    z: CentredGenotypes
+    constant: float
+    share: float
+    blended: Blended | None
+    added: NDArray[np.float64] | None
+    made: tuple[str, ...]
+
+    @property
+    def ids(self) -> pl.Series:
+        """Animals, in the order of the rows."""
+        return self.z.genotypes.ids
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """G V for an n × k block."""
+        product = self.z.multiply(self.z.multiply_transposed(vectors))
+        product += self.constant * vectors.sum(axis=0)
+        if self.blended is not None:
+            product += self.share * self.blended.multiply(vectors)
+        if self.added is not None:
+            product += self.added[:, None] * vectors
+        return product
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of G (n)."""
+        total = self.z.squared_lengths() + self.constant
+        if self.blended is not None:
+            total += self.share * self.blended.diagonal()
+        return total if self.added is None else total + self.added
+
+    def dense(self) -> NDArray[np.float64]:
+        """G, n × n."""
+        everyone = np.arange(len(self), dtype=np.int32)
+        whole = self.z.cross_product()
+        whole += self.constant
+        if self.blended is not None:
+            whole += self.share * self.blended.block(everyone, everyone)
+        if self.added is not None:
+            whole[everyone, everyone] += self.added
+        return whole
+
+    def block(self, rows: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Entries of G for animals by number."""
+        part = self.z.cross_block(rows, columns) + self.constant
+        if self.blended is not None:
+            part += self.share * self.blended.block(rows, columns)
+        if self.added is not None:
+            part += (rows[:, None] == columns[None, :]) * self.added[rows][:, None]
+        return part
+
+
+@dataclass(frozen=True)
+class GenomicPart:
+    """What a K⁻¹ knows of the genotypes that it rests on.
+
+    Attributes
+    ----------
+    matrix
+        G, whole: blended, tuned.
+    rows
+        Row of K⁻¹ of each genotyped animal, in the order of ``matrix``.
+    tau
+        K⁻¹ holds τG⁻¹.
+    form
+        ``explicit``, ``apy``, ``components`` or ``markers``.
+    """
+
+    matrix: GenomicMatrix
+    rows: NDArray[np.int32]
+    tau: float
+    form: str
