@@ -23,7 +23,7 @@ from breedblup.design import DesignTerm, build_design
 from breedblup.design.terms import Entry, Link
 from breedblup.frames import as_table
 from breedblup.mme import EquationLayout, build_incidence
-from breedblup.mme.assemble import inverse_covariance
+from breedblup.mme.covariances import inverse_covariance
 from breedblup.mme.incidence import Incidence, build_slots
 from breedblup.mme.pattern import count_pattern
 from breedblup.model import Coordinate

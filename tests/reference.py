@@ -835,3 +835,100 @@ class DenseMixedModel:
             ends = [self.generalised_least_squares(x, space.unpack(theta + s * direction))[1] for s in (1.0, -1.0)]
             found.append((ends[0] - ends[1]).diagonal() / (2.0 * step))
         return np.array(found)
+
+
+def gametes_locus_by_locus(
+    alleles: NDArray[np.bool_], start: Sequence[int], pointer: Sequence[int], crossovers: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Haplotypes × loci with those of gametes below: each follows one haplotype of its parent, and changes at crossovers."""
+    made = [list(row) for row in alleles]
+    for gamete, strand in enumerate(start):
+        changes = list(crossovers[pointer[gamete] : pointer[gamete + 1]])
+        row = []
+        for locus in range(alleles.shape[1]):
+            if changes.count(locus) % 2:
+                strand = strand ^ 1
+            row.append(made[strand][locus])
+        made.append(row)
+    return np.array(made)
+
+
+# --- single-step ------------------------------------------------------------------------------------------------------
+
+
+def single_step_h(a: Array, rows: Sequence[int], effective: Array) -> Array:
+    """H by conditioning: genotyped animals have ``effective``, the others follow from them by A (Legarra et al. 2009)."""
+    n, two = len(a), list(rows)
+    one = [i for i in range(n) if i not in two]
+    t = a[np.ix_(one, two)] @ np.linalg.inv(a[np.ix_(two, two)])
+    h = np.zeros((n, n))
+    h[np.ix_(two, two)] = effective
+    h[np.ix_(one, two)] = t @ effective
+    h[np.ix_(two, one)] = h[np.ix_(one, two)].T
+    h[np.ix_(one, one)] = a[np.ix_(one, one)] + t @ (effective - a[np.ix_(two, two)]) @ t.T
+    return h
+
+
+def altered_shares(a: Array, rows: Sequence[int], q: Array) -> Array:
+    """What animals owe to groups where the genotyped ones owe nothing: (Q₁ - TQ₂; 0)."""
+    n, two = len(a), list(rows)
+    one = [i for i in range(n) if i not in two]
+    t = a[np.ix_(one, two)] @ np.linalg.inv(a[np.ix_(two, two)])
+    shares = np.zeros_like(q)
+    shares[one] = q[one] - t @ q[two]
+    return shares
+
+
+# --- genomic relationships --------------------------------------------------------------------------------------------
+
+
+def genomic_by_definition(calls: Array, p: Array, method: str, weights: Array | None = None) -> Array:
+    """G, entry by entry; ``calls`` (animals × markers) has NaN where missing, which is set to 2p."""
+    n, m = calls.shape
+    x = np.where(np.isnan(calls), 2.0 * p, calls)
+    w = np.ones(m) if weights is None else weights / weights.mean()
+    variance = 2.0 * p * (1.0 - p)
+    g = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            products = w * (x[i] - 2.0 * p) * (x[j] - 2.0 * p)
+            g[i, j] = products.sum() / variance.sum() if method == "vanraden1" else (products / variance).sum() / m
+        if method == "yang":
+            own = x[i] ** 2 - (1.0 + 2.0 * p) * x[i] + 2.0 * p**2
+            g[i, i] = 1.0 + (w * own / variance).sum() / m
+    return g
+
+
+def apy_by_definition(g: Array, core: Sequence[int]) -> Array:
+    """G_APY⁻¹ as the sum of its two parts (Misztal 2016)."""
+    n, c = len(g), list(core)
+    others = [i for i in range(n) if i not in c]
+    inverse = np.zeros((n, n))
+    inverse[np.ix_(c, c)] = np.linalg.inv(g[np.ix_(c, c)])
+    for i in others:
+        p = np.linalg.solve(g[np.ix_(c, c)], g[c, i])
+        row = np.zeros(n)
+        row[c], row[i] = -p, 1.0
+        inverse += np.outer(row, row) / (g[i, i] - p @ g[c, i])
+    return inverse
+
+
+def genomic_dominance_by_definition(calls: Array, p: Array) -> Array:
+    """WW'/Σ(2pq)² (Vitezica et al. 2013); NaN where missing, which has 0 in W."""
+    q = 1.0 - p
+    rows = [[{2.0: -2.0 * b**2, 1.0: 2.0 * a * b, 0.0: -2.0 * a**2}.get(x, 0.0) for x, a, b in zip(row, p, q, strict=True)] for row in calls.tolist()]
+    w = np.array(rows)
+    return np.asarray(w @ w.T / np.square(2.0 * p * q).sum())
+
+
+def dropped_calls(rng: np.random.Generator, sire: Sequence[int], dam: Sequence[int], p: Array) -> Array:
+    """Calls at unlinked markers, an unknown parent giving an allele with frequency p of a base, or of its row of p."""
+    n = len(sire)
+    base = np.broadcast_to(p, (n, np.shape(p)[-1]))
+    alleles = np.zeros((n, 2, base.shape[1]))
+    for i in range(n):
+        for k, parent in enumerate((sire[i], dam[i])):
+            which = rng.integers(0, 2, base.shape[1])
+            inherited = alleles[parent, which, np.arange(base.shape[1])]
+            alleles[i, k] = inherited if parent >= 0 else rng.random(base.shape[1]) < base[i]
+    return np.asarray(alleles.sum(axis=1))

@@ -380,7 +380,7 @@ def test_any_value_anywhere_is_taken_or_refused_in_plain_words(place, key, value
 
 REPLACED = [
     ("[records]", "[record]", r"^evaluation\.toml: \[records\] is missing; it has to be given\nevaluation\.toml: "
-     r"unknown section 'record'; did you mean 'records'\? \(known: pedigree, records, model, "),
+     r"unknown section 'record'; did you mean 'records'\? \(known: pedigree, genotypes, records, model, "),
     ('"p.csv"', '"p"\nsirre = "s"', r"^evaluation\.toml: \[pedigree\] unknown key 'sirre'; did you mean 'sire'\? "
      r"\(known: file, id, sire, dam, maternal_grandsire, sex, birth, twin_of, missing_parents, groups, phantom_parents, "
      r"group_rule, rules\)$"),
@@ -396,7 +396,7 @@ REPLACED = [
      r"a fault where maternal grandsires are known; leave the rule out$"),
     ('[records]\nfile = "r.csv"', "[x]", r"\[records\] is missing; it has to be given\n.*unknown section 'x' \(kno"),
     ('\n[pedigree]\nfile = "p.csv"', "pedigree = 3", r"\[pedigree\] has to be a section, found the whole number 3$"),
-    ("\n[pedigree]", 'fodler = "x"\n[pedigree]', r"unknown key 'fodler' \(known: pedigree, records"),
+    ("\n[pedigree]", 'fodler = "x"\n[pedigree]', r"unknown key 'fodler' \(known: pedigree, genotypes, records"),
     ('"p.csv"', "5", r"\[pedigree\] file has to be text in quotes, found the whole number 5$"),
     ('"p.csv"', '""', r"\[pedigree\] file is empty text; write a name, or leave the key out$"),
     ('"p.csv"', '"p"\nmissing_parents = "0"', r"missing_parents has to be a list, found text '0'$"),
@@ -462,7 +462,8 @@ ADDED = [
     ('[solve]\ncriterion = "relativ_residual"',
      r"\[solve\] criterion can be 'error', .* found text 'relativ_residual'; did you mean 'relative_residual'\?$"),
     ('[relationships]\nanimal = "pedigre"',
-     r"\[relationships\.animal\] kind can be 'pedigree', 'groups', 'metafounders', 'dominance', 'sire_mgs', 'relationship' or 'inverse', found "
+     r"\[relationships\.animal\] kind can be 'pedigree', 'groups', 'metafounders', 'dominance', 'sire_mgs', 'genomic', 'single_step', 'genomic_dominance', "
+     r"'relationship' or 'inverse', found "
      r"text 'pedigre'; did you"),
     ('[relationships]\nanimal = 5', r"\[relationships\] animal has to be a section, found the whole number 5$"),
     ('[relationships]\nanimla = "pedigree"', r"^evaluation\.toml: \[relationships\] a relationship is given for 'animla', but no "

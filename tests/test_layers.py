@@ -14,7 +14,7 @@ ORDER = (
     "reml reliability inference evaluation analysis adjustment validation comparison gates report io run cli __init__ __main__"
 ).split()
 
-OPTIONAL = {"matplotlib"}
+OPTIONAL = {"matplotlib", "cyvcf2"}
 """Extras, imported where they are used."""
 
 FILES = sorted(PACKAGE.rglob("*.py"))

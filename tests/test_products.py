@@ -291,7 +291,7 @@ def test_state_and_solution_come_back_as_laid_out() -> None:
     np.testing.assert_allclose(system.lhs @ x, system.rhs, rtol=0, atol=1e-7)
     np.testing.assert_allclose(solution.state.r, system.rhs - system.lhs @ x, rtol=0, atol=1e-7)
     np.testing.assert_array_equal(system.expand(x), solution.x)
-    assert np.any(system.in_locality_order().operator.locality.order != np.arange(x.size))
+    assert np.any(system.in_locality_order().stored.locality.order != np.arange(x.size))
 
 
 def test_a_block_that_is_not_positive_definite_is_named_as_laid_out() -> None:
@@ -304,7 +304,7 @@ def test_a_block_that_is_not_positive_definite_is_named_as_laid_out() -> None:
     equation = prepared.layout.slice_of("animal").start + 2 * 17
     lhs = csr_array((equations.lhs.data.copy(), equations.lhs.indices, equations.lhs.indptr), shape=equations.lhs.shape)
     lhs[equation, equation] = -1.0
-    ordered = OrderedSystem(system, LowerOperator(lhs, system.in_locality_order().operator.locality))
+    ordered = OrderedSystem(system, LowerOperator(lhs, system.in_locality_order().stored.locality))
     name = prepared.layout.terms[prepared.layout.index_of("animal")].levels[17]
     message = rf"equation {equation} \(animal '{name}', direct m1\) has a non-positive pivot in the block of its level"
     with pytest.raises(NotPositiveDefinite, match=message) as caught:

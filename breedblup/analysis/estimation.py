@@ -30,6 +30,7 @@ from breedblup.model import Model
 from breedblup.pedigree import Pedigree
 from breedblup.plan import CSR_ENTRY, memory_budget, refuse_unless_fits
 from breedblup.relationship import RelationshipInverse
+from breedblup.relationship.single_step import as_stored
 from breedblup.reml.checks import check_estimable, never_together, never_together_notes
 from breedblup.reml.feasible import RESIDUAL_FLOOR
 from breedblup.reml.fit import Maximum
@@ -135,6 +136,7 @@ def prepare_estimation(
     watch = Stopwatch(monitor)
     with watch.stage("relationships", "inbreeding and relationships"):
         inverses, notes = built_inverses(model, table, relationships or {}, options)
+        inverses = {name: as_stored(inverse) for name, inverse in inverses.items()}
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
         model = design.model

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from breedblup.analysis.founders import add_founders
+from breedblup.analysis.genomic import bytes_of_markers, refuse_elimination, stored_where_it_pays
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.system import find_reduction, reduction_note, terms_with_parents
@@ -98,6 +99,9 @@ def prepare(
     watch = Stopwatch(monitor)
     with watch.stage("relationships", "inbreeding and relationships"):
         inverses, notes = built_inverses(model, table, relationships or {}, options)
+        inverses, reasons = stored_where_it_pays(model, inverses, options)
+        notes += reasons
+        by_products = refuse_elimination(inverses, options)
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
         layout = EquationLayout.of(design.terms, variances)
@@ -114,7 +118,10 @@ def prepare(
         refuse_unless_fits("assembling the equations", needed + counts.bytes, budget, "give more memory")
         pattern = EquationPattern.of(counts, layout, constraints)
     options, reasons = _without_pev_of_groups(options, layout)
-    reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
+    if by_products:
+        reduction, symbolic, plan = None, None, plan_by_products(pattern.nonzeros, layout, budget - needed)
+    else:
+        reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout)
     notes += () if reduction is None else (reduction_note(reduction, layout),)
     plan = replace(plan, reasons=plan.reasons + reasons)
@@ -163,6 +170,16 @@ def _plan(
             if found.nonzeros < pattern.nonzeros and found.bytes < budget - sum(plan.bytes.values()):
                 reduction, plan = found, plan_reduced(plan, found.kept.size, found.nonzeros, found.bytes)
     return reduction, symbolic, plan
+
+
+def plan_by_products(nonzeros: int, layout: EquationLayout, budget: int) -> SolvePlan:
+    """PCG on equations that are stored in part: a relationship that rests on genotypes is known by products."""
+    plan = choose_plan(layout.size, nonzeros, None, method="pcg", pev="none", budget=budget)
+    names = name_some([term.name for term in layout.terms if term.relationship and term.relationship.by_products])
+    stored = dict(plan.bytes) | ({"markers": of_markers} if (of_markers := bytes_of_markers(layout)) else {})
+    refuse_unless_fits("solving by pcg", sum(stored.values()), budget, "give more memory")
+    reason = f"PCG: the relationship of {names} is known by products, no factor is made and no PEV comes of it"
+    return replace(plan, bytes=stored, reasons=(reason,))
 
 
 def _without_pev_of_groups(options: EvaluateOptions, layout: EquationLayout) -> tuple[EvaluateOptions, tuple[str, ...]]:
@@ -274,6 +291,6 @@ def _inverse_entries(term: DesignTerm) -> int:
     """Most entries of the K⁻¹ of a random term, without building that of a pedigree."""
     if term.relationship is None:
         return len(term.levels)
-    if term.relationship.pedigree is not None:
+    if term.relationship.pedigree is not None and (term.relationship.genomic is None or term.relationship.by_products):
         return ENTRIES_OF_A_INVERSE * len(term.levels)
     return int(term.relationship.matrix.nnz)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from breedblup.analysis.genomic import duals_by_term
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.preparation import Prepared, prepare
 from breedblup.analysis.progress import Monitor, Stopwatch
@@ -191,6 +192,10 @@ def _evaluation(
         "records_without_trait": design.counts.without_trait,
         "records_without_effect": design.counts.without_effect,
         "animals": max((term.relationship.animals for term in design.random if term.relationship), default=0),
+        "genotyped": max(
+            (term.relationship.genomic.rows.size for term in design.random if term.relationship and term.relationship.genomic),
+            default=0,
+        ),
         "equations": layout.size,
         "nonzeros": prepared.pattern.nonzeros,
     }
@@ -218,6 +223,7 @@ def _evaluation(
         counts=counts,
         seconds={},
         backend=design.table.backend,
+        duals=duals_by_term(layout, solution),
     )
 
 

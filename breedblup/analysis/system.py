@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from breedblup.errors import ModelError, NotPositiveDefinite, counted
 from breedblup.mme import (
@@ -19,10 +21,13 @@ from breedblup.mme import (
     factor_fixed,
     group_equations,
 )
+from breedblup.mme.marker_preconditioner import MarkerPreconditioner, seen_by_records
+from breedblup.mme.marker_system import MarkerSystem
 from breedblup.mme.reduction import ReducedEquations, Reduction, analyse_reduction, eliminable
+from breedblup.mme.remainders import RemainderOfTerm, with_remainders
 from breedblup.solvers.locality import locality_order
-from breedblup.solvers.operators import CsrOperator, LowerOperator
-from breedblup.solvers.preconditioners import FixedAndBlocks
+from breedblup.solvers.operators import AccurateOperator, LowerOperator
+from breedblup.solvers.preconditioners import FixedAndBlocks, Preconditioner
 from breedblup.solvers.rank import RankFactor
 from breedblup.solvers.records import Solution
 from breedblup.variances import VarianceComponents
@@ -130,11 +135,13 @@ class System:
 
     def bound(self, variances: VarianceComponents, fixed: RankFactor) -> EnergyBound | ReducedBound:
         """How far an iterate is from the solution; ``fixed`` is what `factor_fixed` gave."""
-        lhs, layout = self.equations.lhs, self.equations.layout
+        layout = self.equations.layout
         groups = group_equations(layout)
         known = self.reduced is None and not groups.size
         space = FixedSpace(layout, groups, fixed) if known else FixedSpace.of(self.equations)
-        whole = EnergyBound(CsrOperator(lhs), layout, variances, space)
+        stored, markers = self.equations.operator(), self.equations.markers
+        operator = stored if markers is None else MarkerSystem(stored, layout.size, markers)
+        whole = EnergyBound(operator, layout, variances, space, markers)
         return whole if self.reduced is None else ReducedBound(whole, self.reduced.kept)
 
 
@@ -142,33 +149,67 @@ class System:
 class OrderedSystem:
     """A system in an order of its own, fixed effects first: what belongs to its equations stands in that order.
 
+    Effects of markers, where a term rests on such, follow, and the term's breeding values stand for their residual polygenic
+    part (`breedblup.mme.marker_system`).
+
     Attributes
     ----------
     system
         The equations as they are laid out.
-    operator
-        Their left-hand side, with the order.
+    stored
+        Their left-hand side as far as it is stored, with the order.
     """
 
     system: System
-    operator: LowerOperator
+    stored: LowerOperator
 
-    @property
+    @cached_property
+    def operator(self) -> AccurateOperator:
+        """The whole left-hand side."""
+        stored = with_remainders(self.stored, self._remainders)
+        return stored if self.markers is None else self.markers
+
+    @cached_property
+    def markers(self) -> MarkerSystem | None:
+        """Equations with effects of markers, where a term rests on them."""
+        term = self.system.equations.markers
+        if term is None:
+            return None
+        return MarkerSystem(
+            with_remainders(self.stored, self._remainders), self.stored.locality.order.size, term.at(self._place)
+        )
+
+    @cached_property
     def rhs(self) -> NDArray[np.float64]:
         """Right-hand side."""
-        return self.operator.locality.to_order(self.system.rhs)
+        stored = self.stored.locality.to_order(self.system.rhs)
+        return stored if self.markers is None else self.markers.right_side(stored)
 
-    def preconditioner(self, fixed: RankFactor) -> FixedAndBlocks:
-        """Exact for the fixed effects, blocks of one level each for the rest.
+    @cached_property
+    def _place(self) -> NDArray[np.int64]:
+        """Where each equation stands, as they are laid out."""
+        order = self.stored.locality.order
+        place = np.empty(order.size, dtype=np.int64)
+        place[order] = np.arange(order.size)
+        return place
+
+    @cached_property
+    def _remainders(self) -> tuple[RemainderOfTerm, ...]:
+        return tuple(part.at(self._place) for part in self.system.equations.remainders)
+
+    def preconditioner(self, fixed: RankFactor) -> Preconditioner:
+        """Exact for the fixed effects, blocks of one level each for the rest; for a term of markers see `MarkerPreconditioner`.
 
         Raises
         ------
         NotPositiveDefinite
             Naming the equation, if a block is not positive definite.
         """
-        locality = self.operator.locality
+        locality, lower = self.stored.locality, self.stored.lower
+        for part in self._remainders:
+            lower = csr_array(lower + part.blocks(locality.order.size))
         try:
-            return FixedAndBlocks.of(self.operator.lower, locality.starts, fixed)
+            stored = FixedAndBlocks.of(lower, locality.starts, fixed)
         except NotPositiveDefinite as failure:
             equation = self.system.number(int(locality.order[failure.equation]))
             raise NotPositiveDefinite(
@@ -176,18 +217,30 @@ class OrderedSystem:
                 "equations are not positive definite -> look at its variances",
                 equation,
             ) from None
+        if self.markers is None:
+            return stored
+        term = self.system.equations.markers
+        assert term is not None
+        return MarkerPreconditioner.of(self.markers, stored, seen_by_records(self.system.lhs, term))
 
     def bound(self, variances: VarianceComponents, fixed: RankFactor) -> Callable[[_Vector, _Vector], float]:
         """How far an iterate in this order is from the solution; ``fixed`` is what `System.factor_fixed` gave."""
-        bound, back = self.system.bound(variances, fixed), self.operator.locality.from_order
-        return lambda x, residual: bound(back(x), back(residual))
+        bound = self.system.bound(variances, fixed)
+        return lambda x, residual: bound(self._back(x), self._back(residual))
+
+    def _back(self, x: _Vector) -> _Vector:
+        """The order as laid out; effects of markers stay last."""
+        size = self.stored.locality.order.size
+        return np.concatenate([self.stored.locality.from_order(x[:size]), x[size:]])
 
     def as_laid_out(self, solution: Solution) -> Solution:
-        """A solution and the state it goes on from, in the order of the system."""
-        back, state = self.operator.locality.from_order, solution.state
+        """A solution, of breeding values, and the state it goes on from, in the order of the system."""
+        state, x = solution.state, solution.x
         if state is not None:
-            state = replace(state, x=back(state.x), r=back(state.r), p=back(state.p))
-        return replace(solution, x=back(solution.x), state=state)
+            state = replace(state, x=self._back(state.x), r=self._back(state.r), p=self._back(state.p))
+        duals = None if self.markers is None else self.markers.duals(x)
+        x = x if self.markers is None else self.markers.expand(x)
+        return replace(solution, x=self.stored.locality.from_order(x), state=state, duals=duals)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,9 @@ class Evaluation:
         Time by stage.
     backend
         Data-frame library of the tables handed out.
+    duals
+        G⁻¹û of the genotyped animals by key of a term whose relationship rests on genotypes: one row for each of
+        ``relationships[...].genomic.matrix.ids``, one column for each effect; marker effects are made of them.
     """
 
     model: Model
@@ -78,6 +81,7 @@ class Evaluation:
     seconds: Mapping[str, float]
     backend: str = "polars"
     subtracted: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    duals: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def ebv(self) -> Any:

@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 
 from breedblup.kernels.unit_rows import set_to_unit
 from breedblup.mme.constraints import Constraints
+from breedblup.mme.covariances import inverse_covariance
 from breedblup.mme.incidence import Incidence, build_slots
 from breedblup.mme.layout import EquationLayout
+from breedblup.mme.marker_system import MarkerTerm, marker_term
 from breedblup.mme.pattern import Pattern, PatternCounts, count_pattern
+from breedblup.mme.remainders import RemainderOfTerm, remainders_of, with_remainders
+from breedblup.solvers.operators import AccurateOperator, CsrOperator
 from breedblup.variances import VarianceComponents
 
 
@@ -29,12 +33,25 @@ class MixedModelEquations:
 
     Equations that are constrained to zero have 1 on the diagonal and nothing else; ``groups`` are those of fixed groups of
     unknown parents among them.
+
+    Attributes
+    ----------
+    remainders
+        What relationships have beyond their stored entries, to be added to ``lhs``.
+    markers
+        The term that rests on effects of markers, where there is one: ``lhs`` holds A⁻¹ for it.
     """
 
     lhs: scipy.sparse.csr_array
     rhs: NDArray[np.float64]
     layout: EquationLayout
     groups: NDArray[np.int64]
+    remainders: tuple[RemainderOfTerm, ...] = ()
+    markers: MarkerTerm | None = None
+
+    def operator(self) -> AccurateOperator:
+        """The left-hand side with its remainders, as what it does to a vector."""
+        return with_remainders(CsrOperator(self.lhs), self.remainders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +112,9 @@ class EquationPattern:
         rhs = self.pattern.right_side(rows, slots, residual, self.incidence.y)
         set_to_unit(self.pattern.pointer, self.pattern.indices, self.values, self.groups)
         rhs[self.groups] = 0.0
-        return MixedModelEquations(self.pattern.matrix(self.values), rhs, layout, self.groups)
-
-
-def covariance_of(layout: EquationLayout, k: int, variances: VarianceComponents) -> NDArray[np.float64]:
-    """Prior covariance of the equations of one level of a random term: G₀, or I where its rank is lower."""
-    return np.eye(layout.width(k)) if layout.loadings[k] is not None else variances.matrix(layout.terms[k].name)
-
-
-def inverse_covariance(layout: EquationLayout, k: int, variances: VarianceComponents) -> NDArray[np.float64]:
-    """G₀⁻¹ of a random term in the coordinates of its equations; zeros for a fixed term."""
-    if layout.terms[k].kind == "fixed":
-        return np.zeros((layout.width(k),) * 2)
-    inverse = np.asarray(np.linalg.inv(covariance_of(layout, k, variances)), dtype=np.float64)
-    return 0.5 * (inverse + inverse.T)
+        lhs = self.pattern.matrix(self.values)
+        remainders = remainders_of(layout, covariances)
+        return MixedModelEquations(lhs, rhs, layout, self.groups, remainders, marker_term(layout, covariances))
 
 
 def assemble_equations(incidence: Incidence, layout: EquationLayout, constraints: Constraints) -> EquationPattern:

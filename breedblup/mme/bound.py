@@ -25,10 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from breedblup.mme.assemble import covariance_of
+from breedblup.mme.covariances import covariance_of
 from breedblup.mme.fixed_space import FixedSpace
 from breedblup.mme.layout import EquationLayout
-from breedblup.solvers.operators import CsrOperator
+from breedblup.mme.marker_system import MarkerTerm
+from breedblup.relationship import RelationshipInverse
+from breedblup.solvers.operators import AccurateOperator
 from breedblup.variances import VarianceComponents
 
 FIXED_MOVES = 2
@@ -42,15 +44,18 @@ class EnergyBound:
     Attributes
     ----------
     operator
-        C.
+        C; with effects of markers after the equations of the layout where there are such.
     fixed
         What has no prior, with its factor.
+    markers
+        The term that rests on them: its breeding values then stand for their residual polygenic part.
     """
 
-    operator: CsrOperator
+    operator: AccurateOperator
     layout: EquationLayout
     variances: VarianceComponents
     fixed: FixedSpace
+    markers: MarkerTerm | None = None
 
     def __call__(self, x: NDArray[np.float64], residual: NDArray[np.float64]) -> float:
         """Bound from an iterate's true residual b - C x."""
@@ -62,7 +67,9 @@ class EnergyBound:
         """Solve for what has no prior, take what that explains out of ``left``, and return the norm of the move."""
         if not self.fixed.factor.dependent.size:
             return 0.0
-        move = self.fixed.spread(self.fixed.factor.solve(self.fixed.collect(left)))
+        size = self.layout.size
+        move = np.zeros_like(left)
+        move[:size] = self.fixed.spread(self.fixed.factor.solve(self.fixed.collect(left[:size])))
         product = np.empty_like(left)
         self.operator.multiply(move, product)
         norm = np.sqrt(max(float(move @ product), 0.0))
@@ -76,6 +83,17 @@ class EnergyBound:
             width = self.layout.width(k)
             if term.kind == "random" and width:
                 part = left[self.layout.starts[k] : self.layout.starts[k + 1]].reshape(-1, width)
-                related = part if term.relationship is None else term.relationship.multiply(part)
+                related = part if term.relationship is None else self._related(k, term.relationship, part)
                 total += float(np.sum(part * (related @ covariance_of(self.layout, k, self.variances))))
+        if self.markers is not None:
+            effects = left[self.layout.size :].reshape(self.markers.relationship.effects, -1)
+            total += float(
+                np.sum(effects * (effects @ covariance_of(self.layout, self.markers.number, self.variances)))
+            )
         return total
+
+    def _related(self, k: int, relationship: RelationshipInverse, part: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K s of the k-th term."""
+        if self.markers is not None and self.markers.number == k:
+            return self.markers.relationship.multiply_residual(part)
+        return relationship.multiply(part)

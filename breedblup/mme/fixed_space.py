@@ -18,7 +18,7 @@ from breedblup.mme.constraints import ROUNDED_ZERO, elimination
 from breedblup.mme.group_rank import terms_with_fixed_groups
 from breedblup.mme.layout import EquationLayout
 from breedblup.relationship.groups import GROUPS_AT_ONCE
-from breedblup.solvers.operators import CsrOperator
+from breedblup.solvers.operators import AccurateOperator
 from breedblup.solvers.rank import RankFactor, dependent_columns
 
 
@@ -44,7 +44,7 @@ class FixedSpace:
         if not groups.size:
             return cls(layout, groups, factor_fixed(lhs, layout))
         cut = layout.fixed_size
-        beside, own = _of_groups(lhs, layout, groups)
+        beside, own = _of_groups(equations.operator(), layout, groups)
         upper = scipy.sparse.hstack([lhs[:cut][:, :cut], scipy.sparse.csr_array(beside)])
         lower = scipy.sparse.hstack([scipy.sparse.csr_array(beside.T), scipy.sparse.csr_array(own)])
         leading = scipy.sparse.csr_array(scipy.sparse.vstack([upper, lower], format="csr"))
@@ -112,10 +112,10 @@ def _spread(layout: EquationLayout, vectors: NDArray[np.float64]) -> NDArray[np.
 
 
 def _of_groups(
-    lhs: scipy.sparse.csr_array, layout: EquationLayout, groups: NDArray[np.int64]
+    operator: AccurateOperator, layout: EquationLayout, groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """X'R⁻¹ZQ and Q'Z'R⁻¹ZQ, some columns at a time."""
-    operator, cut = CsrOperator(lhs), layout.fixed_size
+    cut = layout.fixed_size
     beside, own = np.zeros((cut, groups.size)), np.zeros((groups.size,) * 2)
     for first in range(0, groups.size, GROUPS_AT_ONCE):
         some = groups[first : first + GROUPS_AT_ONCE]

@@ -113,7 +113,7 @@ def a22_inverse(source: Related, ids: Ids, *, memory: int | None = None) -> Rela
     named = distinct_positions(source, ids, "a22_inverse")
     ancestry = ancestry_of(source, named)
     places = ancestry.places_of(named)
-    operator, logdet = _absorbed(ancestry, places, memory)
+    operator, logdet = absorb(ancestry, places, memory)
     made = (f"A from pedigree {source.name}", "inbreeding considered") if isinstance(source, Pedigree) else source.made
     others = counted(ancestry.rows.size - named.size, "other")
     said = f"among {counted(named.size, 'animal')}, {others} absorbed"
@@ -121,8 +121,8 @@ def a22_inverse(source: Related, ids: Ids, *, memory: int | None = None) -> Rela
     return RelationshipInverse(as_text(ids), operator, diagonal, logdet, (*made, said))
 
 
-def _absorbed(ancestry: Ancestry, places: NDArray[np.int64], memory: int | None) -> tuple[A22Operator, float]:
-    """Blocks of K⁻¹, the factor, and log|A₂₂|."""
+def absorb(ancestry: Ancestry, places: NDArray[np.int64], memory: int | None) -> tuple[A22Operator, float]:
+    """A₂₂ and its inverse for the animals at ``places`` of an ancestry, and log|A₂₂|; the others are absorbed."""
     size = ancestry.rows.size
     inverse = ancestry.operator.entries()
     absorbed = np.ones(size, dtype=np.bool_)

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from breedblup.genotypes import CentredGenotypes
 
+COLUMNS = 256
+"""Columns of B that are held at once."""
+
 
 class Blended(Protocol):
     """B, and its inverse."""
@@ -90,23 +93,26 @@ class GenomicMatrix:
         return total if self.added is None else total + self.added
 
     def dense(self) -> NDArray[np.float64]:
-        """G, n × n."""
+        """G, n × n; B is added some columns at a time."""
         everyone = np.arange(len(self), dtype=np.int32)
         whole = self.z.cross_product()
         whole += self.constant
         if self.blended is not None:
-            whole += self.share * self.blended.block(everyone, everyone)
+            for first in range(0, len(self), COLUMNS):
+                some = everyone[first : first + COLUMNS]
+                whole[:, first : first + COLUMNS] += self.share * self.blended.block(everyone, some)
         if self.added is not None:
             whole[everyone, everyone] += self.added
         return whole
 
     def block(self, rows: NDArray[np.int32], columns: NDArray[np.int32]) -> NDArray[np.float64]:
         """Entries of G for animals by number."""
-        part = self.z.cross_block(rows, columns) + self.constant
+        part = self.z.cross_block(rows, columns)
+        part += self.constant
         if self.blended is not None:
             part += self.share * self.blended.block(rows, columns)
         if self.added is not None:
-            part += (rows[:, None] == columns[None, :]) * self.added[rows][:, None]
+            part += np.equal.outer(rows, columns) * self.added[rows][:, None]
         return part
 
 

@@ -215,8 +215,13 @@ class RelationshipInverse:
 
     @cached_property
     def assembled(self) -> scipy.sparse.csr_array:
-        """What equations store of K⁻¹: `matrix`, or all but the remainder."""
-        return self.matrix if self.remainder is None else cast(PartlyAssembled, self.operator).assembled()
+        """What equations store of K⁻¹: `matrix`, or what it has beside genotypes that are known by products only."""
+        return cast(PartlyAssembled, self.operator).assembled() if self.by_products else self.matrix
+
+    @property
+    def by_products(self) -> bool:
+        """Whether equations store K⁻¹ in part only, so that they are solved by iteration."""
+        return self.remainder is not None or (self.genomic is not None and self.genomic.form == "markers")
 
     def __repr__(self) -> str:
         rows = f"{self.animals:,} animals"

@@ -18,7 +18,8 @@ from scipy.sparse import csr_array
 
 from breedblup.errors import NotPositiveDefinite
 from breedblup.mme import EquationLayout
-from breedblup.mme.assemble import MixedModelEquations, inverse_covariance
+from breedblup.mme.assemble import MixedModelEquations
+from breedblup.mme.covariances import inverse_covariance
 from breedblup.mme.incidence import build_slots
 from breedblup.mme.record_sums import apply_residual_inverse, collected, fitted_values
 from breedblup.reml.clock import Clock

@@ -114,9 +114,10 @@ from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
 from breedblup.pedigree import GroupRule, PedigreeColumns, PedigreeRules
 from breedblup.run.fitted import combinations_of, model_of, variances_of
+from breedblup.run.genotype_input import GenotypesInput, genotypes_input_of
 from breedblup.run.reml_task import RemlTask, reml_task_of
 from breedblup.run.schema import BaseSection, GroupRuleSection, PedigreeSection, Sections, SolveSection, parse_sections
-from breedblup.run.sources import MatrixInput, Source, sources_of
+from breedblup.run.sources import Source, sources_of
 from breedblup.run.syntax import read_toml
 from breedblup.solvers.records import PcgOptions
 from breedblup.variances import VarianceComponents
@@ -159,6 +160,7 @@ class Configuration:
     path: Path
     content: Mapping[str, Any]
     pedigree: PedigreeInput | None
+    genotypes: GenotypesInput | None
     records: Path
     model: Model
     variances: VarianceComponents | None
@@ -177,10 +179,10 @@ class Configuration:
             files["pedigree"] = self.pedigree.file
             if self.pedigree.phantom_parents is not None:
                 files["phantom parents"] = self.pedigree.phantom_parents
+        if self.genotypes is not None:
+            files |= self.genotypes.files
         for factor, source in self.relationships.items():
-            file = source.file if isinstance(source, MatrixInput) else source.gamma
-            if file is not None:
-                files[f"relationship {factor}"] = file
+            files |= {f"relationship {factor}{what}": file for what, file in source.files.items()}
         if isinstance(self.base, Path):
             files["base"] = self.base
         return files
@@ -209,6 +211,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         path=place,
         content=content,
         pedigree=None if sections.pedigree is None else _pedigree(place, sections.pedigree),
+        genotypes=None if sections.genotypes is None else genotypes_input_of(place, sections.genotypes),
         records=place.parent / sections.records.file,
         model=model,
         variances=None if sections.variances is None else variances_of(place.name, sections.variances, model),

@@ -22,7 +22,7 @@ from breedblup.adjustment import (
     rebase,
 )
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
-from breedblup.errors import ConfigurationError, InputError
+from breedblup.errors import ConfigurationError
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
 from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records, read_table
@@ -32,9 +32,12 @@ from breedblup.relationship import RelationshipInverse
 from breedblup.run import manifest
 from breedblup.run.config import Configuration, PedigreeInput
 from breedblup.run.fitted import placed
+from breedblup.run.genomic_relationships import read_ids
+from breedblup.run.genotypes import Genotyped, read_genotyped
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 from breedblup.run.relationships import make_relationships
 from breedblup.run.results import result_tables, write_tables
+from breedblup.run.sources import FromGenotypes, uses_pedigree
 from breedblup.variances import VarianceComponents
 
 _log = logging.getLogger("breedblup")
@@ -46,6 +49,7 @@ class Inputs:
 
     records: Table
     pedigree: Pedigree | None
+    genotyped: Genotyped | None
     relationships: Mapping[str, Pedigree | RelationshipInverse]
     notes: tuple[str, ...]
     base: Base | None
@@ -56,8 +60,16 @@ def read_inputs(config: Configuration) -> Inputs:
     pedigree = None if config.pedigree is None else _read_pedigree(config.pedigree)
     _log.info("reading records %s", config.records)
     records = read_records(config.records)
-    relationships, notes = make_relationships(config, pedigree, records)
-    return Inputs(records, pedigree, relationships, notes, _base(config.base))
+    genotyped, said = None, ()
+    if config.genotypes is not None:
+        through = any(
+            isinstance(source, FromGenotypes) and uses_pedigree(source) for source in config.relationships.values()
+        )
+        genotyped, pedigree = read_genotyped(config.genotypes, pedigree, through_pedigree=through)
+        said = genotyped.notes
+    genotypes = None if genotyped is None else genotyped.genotypes
+    relationships, notes = make_relationships(config, pedigree, records, genotypes)
+    return Inputs(records, pedigree, genotyped, relationships, said + notes, _base(config.base))
 
 
 def _read_pedigree(source: PedigreeInput) -> Pedigree:
@@ -219,8 +231,4 @@ def _base(base: BaseFounders | BaseBirthYears | Path | None) -> Base | None:
     """The base as `rebase` takes it; ids are read from their file."""
     if not isinstance(base, Path):
         return base
-    table = read_table(base)
-    ids = table.text(table.frame.columns[0] if table.frame.width == 1 else "id").drop_nulls()
-    if ids.is_empty():
-        raise InputError(f"{table.name}: no ids below the header; the base needs at least one animal")
-    return BaseIds.of(ids)
+    return BaseIds.of(read_ids(base, "the base"))

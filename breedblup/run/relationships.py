@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,19 +14,23 @@ from breedblup.analysis.founders import add_founders, ids_in, level_columns
 from breedblup.analysis.preparation import inbreeding_asked_for
 from breedblup.errors import ConfigurationError, NotPositiveDefinite, RecordError, name_some, nearest
 from breedblup.frames import Table
+from breedblup.genotypes import Genotypes
 from breedblup.io.matrices import read_matrix
 from breedblup.pedigree import Pedigree
 from breedblup.pedigree.reading import SEX_CODES
 from breedblup.relationship import (
     RelationshipInverse,
+    a_inverse,
     dominance_inverse,
     group_inverse,
     inverse_from,
     metafounder_inverse,
     sire_mgs_inverse,
 )
+from breedblup.relationship.gamma import gamma_from_genotypes
 from breedblup.run.config import Configuration
-from breedblup.run.sources import FromPedigree, MatrixInput
+from breedblup.run.genomic_relationships import agreement_notes, around_pedigree, of_genotyped_animals
+from breedblup.run.sources import FromGenotypes, FromPedigree, MatrixInput, uses_pedigree
 
 SHOWN = 5
 """Names that a message shows before it counts the rest."""
@@ -34,7 +39,7 @@ _log = logging.getLogger("breedblup")
 
 
 def make_relationships(
-    config: Configuration, pedigree: Pedigree | None, records: Table
+    config: Configuration, pedigree: Pedigree | None, records: Table, genotypes: Genotypes | None
 ) -> tuple[Mapping[str, Pedigree | RelationshipInverse], tuple[str, ...]]:
     """The relationship of each name, and notes of what was done to have it.
 
@@ -47,10 +52,66 @@ def make_relationships(
         if isinstance(source, MatrixInput):
             made[name] = _read_relationship(name, source)
             continue
+        if isinstance(source, FromGenotypes):
+            assert genotypes is not None
+            made[name] = _from_genotypes(config, name, source, pedigree, records, genotypes, notes)
+            continue
         assert pedigree is not None
         whole = source.kind == "pedigree" and not source.prune
         made[name] = pedigree if whole else _related(config, name, source, pedigree, records, notes)
     return made, tuple(notes)
+
+
+def _from_genotypes(
+    config: Configuration,
+    name: str,
+    source: FromGenotypes,
+    pedigree: Pedigree | None,
+    records: Table,
+    genotypes: Genotypes,
+    notes: list[str],
+) -> RelationshipInverse:
+    """H⁻¹ or G⁻¹, and a note of how G goes with A₂₂."""
+    _log.info("building relationships of %s: %s", name, source.kind)
+    memory = config.options.memory_bytes
+    related: Pedigree | RelationshipInverse | None = pedigree
+    if source.kind == "single_step":
+        assert pedigree is not None
+        related = _around_genotypes(config, name, source, pedigree, records, genotypes, notes)
+        made = around_pedigree(source, genotypes, related, memory, notes)
+    else:
+        made = of_genotyped_animals(source, genotypes, pedigree if uses_pedigree(source) else None, memory)
+    assert config.genotypes is not None
+    notes += [f"{name}: {said}" for said in agreement_notes(made, related, config.genotypes.agreement)]
+    return made
+
+
+def _around_genotypes(
+    config: Configuration,
+    name: str,
+    source: FromGenotypes,
+    pedigree: Pedigree,
+    records: Table,
+    genotypes: Genotypes,
+    notes: list[str],
+) -> RelationshipInverse:
+    """A⁻¹ that H⁻¹ is made of, with groups of unknown parents where there are any."""
+    whole = pl.Series("group", [], dtype=pl.String) if pedigree.groups is None else pedigree.groups.names
+    if config.options.unknown_animals == "founder":
+        pedigree = add_founders(pedigree, config.model, records, name, notes)
+    if source.prune:
+        named = _named(pedigree, level_columns(config.model, name), records)
+        pedigree = pedigree.ancestors_of(pl.concat([named, genotypes.ids]).unique(maintain_order=True))
+    inbreeding = inbreeding_asked_for(pedigree, config.options)
+    if pedigree.groups is None:
+        return a_inverse(pedigree, inbreeding=inbreeding)
+    if source.groups != "metafounders":
+        return group_inverse(pedigree, ratio=source.ratio, inbreeding=inbreeding)
+    if source.gamma is not None:
+        return _with_gamma(source.gamma, pedigree, whole)
+    found = gamma_from_genotypes(genotypes, pedigree)
+    notes += [f"{name}: {said}" for said in found.made]
+    return metafounder_inverse(pedigree, found.gamma, names=found.names.to_list())
 
 
 def _read_relationship(name: str, source: MatrixInput) -> RelationshipInverse:
@@ -93,7 +154,12 @@ def _grouped(
     """Genetic groups or metafounders of a pedigree's unknown parents."""
     if source.gamma is None:
         return group_inverse(pedigree, ratio=source.ratio, inbreeding=inbreeding_asked_for(pedigree, config.options))
-    values, names = read_matrix(source.gamma)
+    return _with_gamma(source.gamma, pedigree, all_groups)
+
+
+def _with_gamma(file: Path, pedigree: Pedigree, all_groups: pl.Series) -> RelationshipInverse:
+    """Metafounders with the Γ of a file."""
+    values, names = read_matrix(file)
     assert pedigree.groups is not None
     dense, used, known = values.toarray(), pedigree.groups.names.to_list(), all_groups.to_list()
     unknown = [name for name in names if name not in known]
@@ -102,7 +168,7 @@ def _grouped(
         parts = [f"{name!r} is no group{nearest(name, known)}" for name in unknown[:SHOWN]]
         parts += [f"no rows for {name_some(lacking)}"] if lacking else []
         raise ConfigurationError(
-            f"{source.gamma.name}: {'; '.join(parts)}; Γ needs id, id, value for each group of {pedigree.name}, and each "
+            f"{file.name}: {'; '.join(parts)}; Γ needs id, id, value for each group of {pedigree.name}, and each "
             "related pair of them"
         )
     kept = [k for k, name in enumerate(names) if name in set(used)]  # pruning can leave groups without descendants

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from breedblup.errors import ConfigurationError
 from breedblup.pedigree import MISSING_PARENTS
+from breedblup.run.genotype_schema import GenotypeQualitySection, GenotypesSection, QualitySeveritiesSection
+from breedblup.run.relationship_schema import RelationshipSection
+from breedblup.run.section import Finite, Positive, Section, Severity, Text, Texts
 from breedblup.run.wording import in_words
 from breedblup.solvers.records import Criterion
-
-Text = Annotated[str, Field(min_length=1)]
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Severity = Literal["error", "warn", "repair"]
-
-
-class Section(BaseModel):
-    """A table of the file: no unknown key, nothing converted, nothing changed later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class PedigreeRulesSection(Section):
@@ -98,36 +89,6 @@ class RecordsSection(Section):
     file: Text
     missing_effects: Literal["error", "drop"] = "error"
     unknown_animals: Literal["error", "founder"] = "error"
-
-
-class RelationshipSection(Section):
-    """Made from the pedigree, or a file with a relationship matrix or its inverse as columns id1, id2, value.
-
-    ``metafounders`` is made from the pedigree and a file with Γ; ``ratio`` makes ``groups`` random.
-    """
-
-    kind: Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs", "relationship", "inverse"]
-    file: Text | None = None
-    prune: bool = False
-    ratio: Positive | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _file_fits_kind(self) -> RelationshipSection:
-        if (self.file is None) == (self.kind in ("metafounders", "relationship", "inverse")):
-            raise ValueError(
-                '"pedigree" stands alone, and so do "groups", "dominance" and "sire_mgs"; { file = "k.csv", kind = '
-                '"relationship" } (or "inverse", or "metafounders" with Γ) names a file'
-            )
-        if self.prune and self.kind in ("relationship", "inverse"):
-            raise ValueError("prune goes with a pedigree, not with a file; leave it out")
-        if self.ratio is not None and self.kind != "groups":
-            raise ValueError('ratio is that of random groups; it goes with kind = "groups"')
-        return self
 
 
 class SolveSection(Section):
@@ -267,15 +228,16 @@ class RemlSection(Section):
     gain: Positive | None = None
     change: Positive | None = None
     folder: Text | None = None
-    structures: dict[str, StructureSection] = {}
-    bounds: dict[str, BoundSection] = {}
-    ties: dict[str, TieSection] = {}
+    structures: dict[str, StructureSection] = Field(default_factory=dict)
+    bounds: dict[str, BoundSection] = Field(default_factory=dict)
+    ties: dict[str, TieSection] = Field(default_factory=dict)
 
 
 class Sections(Section):
     """The whole file. What ``model`` and ``variances`` hold is checked by what is made of them."""
 
     pedigree: PedigreeSection | None = None
+    genotypes: GenotypesSection | None = None
     records: RecordsSection
     model: dict[str, Any]
     variances: dict[str, Any] | None = None
@@ -293,6 +255,9 @@ _KNOWN: Mapping[tuple[str, ...], type[Section]] = {
     ("pedigree",): PedigreeSection,
     ("pedigree", "rules"): PedigreeRulesSection,
     ("pedigree", "group_rule"): GroupRuleSection,
+    ("genotypes",): GenotypesSection,
+    ("genotypes", "quality"): GenotypeQualitySection,
+    ("genotypes", "quality", "severities"): QualitySeveritiesSection,
     ("records",): RecordsSection,
     ("solve",): SolveSection,
     ("reml",): RemlSection,

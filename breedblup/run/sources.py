@@ -1,4 +1,4 @@
-"""Where the relationship of each random term comes from: the pedigree, something built of it, or a file."""
+"""Where the relationship of each random term comes from: the pedigree, something built of it, genotypes, or a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeAlias
 from breedblup.design.build import check_relationships
 from breedblup.errors import ConfigurationError, ModelError, name_some, nearest
 from breedblup.model import Levels, Model, Random
-from breedblup.run.schema import RelationshipSection, Sections
+from breedblup.relationship.genomic import GenomicOptions
+from breedblup.run.relationship_schema import ESTIMATED, G_KEYS, GenomicKind, PedigreeKind, RelationshipSection
+from breedblup.run.schema import Sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,11 @@ class MatrixInput:
     file: Path
     kind: Literal["relationship", "inverse"]
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that it is made with, by what is said of them."""
+        return {"": self.file}
+
 
 @dataclass(frozen=True, slots=True)
 class FromPedigree:
@@ -28,13 +35,53 @@ class FromPedigree:
     ``ratio`` makes groups random, ``gamma`` is the file with the relationships of metafounders.
     """
 
-    kind: Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs"] = "pedigree"
+    kind: PedigreeKind = "pedigree"
     prune: bool = False
     ratio: float | None = None
     gamma: Path | None = None
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that it is made with, by what is said of them."""
+        return {} if self.gamma is None else {"": self.gamma}
 
-Source: TypeAlias = FromPedigree | MatrixInput
+
+@dataclass(frozen=True, slots=True)
+class FromGenotypes:
+    """Relationships that genotypes give, with those of the pedigree around them (``single_step``) or alone.
+
+    Attributes
+    ----------
+    options
+        Of G, but for what stands in files.
+    form, core
+        How the inverse is had; the core of APY: a file with ids, a number of animals, or a share of the variation in G.
+    gamma
+        File with Γ; None with ``groups`` of metafounders: estimated from the genotypes.
+    """
+
+    kind: GenomicKind
+    options: GenomicOptions
+    frequencies: Path | None = None
+    weights: Path | None = None
+    form: str = "auto"
+    core: Path | int | float | None = None
+    tau: float = 1.0
+    omega: float = 1.0
+    groups: Literal["fixed", "random", "metafounders"] | None = None
+    ratio: float | None = None
+    gamma: Path | None = None
+    group_equations: str | None = None
+    prune: bool = False
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that it is made with, by what is said of them."""
+        given = {" frequencies": self.frequencies, " weights": self.weights, " core": self.core, " gamma": self.gamma}
+        return {what: file for what, file in given.items() if isinstance(file, Path)}
+
+
+Source: TypeAlias = FromPedigree | FromGenotypes | MatrixInput
 
 
 def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, Source]:
@@ -51,9 +98,10 @@ def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, So
     if sections.relationships is None:
         chosen = _default(place.name, sections, model)
     else:
-        chosen = {name: _source(place, section) for name, section in sections.relationships.items()}
+        chosen = {name: _source(place, name, section) for name, section in sections.relationships.items()}
         _check_spelling(place.name, chosen, usable)
         _check_pedigree(place.name, sections, chosen)
+    _check_genotypes(place.name, sections, chosen)
     _check_of_sires(place.name, sections, chosen)
     _check_groups(place.name, sections, chosen)
     if "animal" in usable and "animal" not in chosen:
@@ -124,25 +172,74 @@ def _check_spelling(name: str, chosen: Mapping[str, Source], usable: Sequence[st
             )
 
 
-def _source(place: Path, section: RelationshipSection) -> Source:
+def _source(place: Path, name: str, section: RelationshipSection) -> Source:
+    file = None if section.file is None else place.parent / section.file
     if section.kind == "relationship" or section.kind == "inverse":
-        assert section.file is not None
-        return MatrixInput(place.parent / section.file, section.kind)
-    return FromPedigree(
-        section.kind, section.prune, section.ratio, None if section.file is None else place.parent / section.file
-    )
+        assert file is not None
+        return MatrixInput(file, section.kind)
+    if section.kind == "genomic" or section.kind == "single_step" or section.kind == "genomic_dominance":
+        return _genomic(place, name, section, section.kind)
+    return FromPedigree(section.kind, section.prune, section.ratio, file)
+
+
+def _genomic(place: Path, name: str, section: RelationshipSection, kind: GenomicKind) -> FromGenotypes:
+    given = section.model_dump(include=set(G_KEYS), exclude_none=True)
+    try:
+        options = GenomicOptions(**given)
+    except ModelError as wrong:
+        raise ConfigurationError(f"{place.name}: [relationships] {name}: {wrong}") from None
+
+    def path(file: str | None) -> Path | None:
+        return None if file is None else place.parent / file
+
+    core = path(section.core_file) or section.core_number or section.core_share
+    return FromGenotypes(
+        kind, options, path(section.frequency_file), path(section.weight_file),
+        "apy" if core is not None else section.form, core, section.tau, section.omega, section.groups, section.ratio,
+        None if section.gamma == ESTIMATED else path(section.gamma), section.group_equations, section.prune,
+    )  # fmt: skip
+
+
+def uses_pedigree(source: Source) -> bool:
+    """Whether a relationship cannot be without a pedigree."""
+    if isinstance(source, FromGenotypes):
+        return source.kind == "single_step" or needs_a22(source.options)
+    return isinstance(source, FromPedigree)
+
+
+def needs_a22(options: GenomicOptions) -> bool:
+    """Whether G by itself takes something from A₂₂: what is blended with it, base frequencies, tuning."""
+    blended = bool(options.blend) and options.blend_with == "a22"
+    base = isinstance(options.frequencies, str) and options.frequencies == "base"
+    return blended or base or options.tuning in ("chen", "mean", "vitezica")
 
 
 def _check_pedigree(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
     """Refuse a pedigree that is not used, and a use of one that is not given."""
-    used = [source.kind for source in chosen.values() if isinstance(source, FromPedigree)]
+    used = [source.kind for source in chosen.values() if uses_pedigree(source)]
     if used and sections.pedigree is None:
         what = "the pedigree" if "pedigree" in used else f"{used[0]!r}, which is made of the pedigree"
         raise ConfigurationError(f"{name}: [relationships] names {what}, but section [pedigree] is missing")
-    if not used and sections.pedigree is not None:
+    if not used and sections.pedigree is not None and sections.genotypes is None:
         raise ConfigurationError(
             f"{name}: [pedigree] is given and [relationships] does not use it; write which factor's it is, "
             "or leave the section out"
+        )
+
+
+def _check_genotypes(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
+    """Refuse genotypes that no relationship rests on, and relationships without them."""
+    resting = {column: source.kind for column, source in chosen.items() if isinstance(source, FromGenotypes)}
+    if resting and sections.genotypes is None:
+        column, kind = next(iter(resting.items()))
+        raise ConfigurationError(
+            f'{name}: [relationships] {column} has kind = "{kind}", and section [genotypes] is missing; give the file of '
+            "the genotypes there"
+        )
+    if sections.genotypes is not None and not resting:
+        raise ConfigurationError(
+            f'{name}: [genotypes] is given, and no relationship rests on them; write animal = "single_step" (with the pedigree) '
+            'or animal = "genomic" (genotyped animals alone) in [relationships], or leave the section out'
         )
 
 
@@ -150,7 +247,7 @@ def _check_groups(name: str, sections: Sections, chosen: Mapping[str, Source]) -
     """Refuse groups where the pedigree has none, and a pedigree whose groups nothing uses."""
     if sections.pedigree is None:
         return
-    kinds = {column: source.kind for column, source in chosen.items() if isinstance(source, FromPedigree)}
+    kinds = {column: _groups_of(source) for column, source in chosen.items()}
     for column, kind in kinds.items():
         if kind in ("groups", "metafounders") and not sections.pedigree.grouped:
             raise ConfigurationError(
@@ -168,12 +265,20 @@ def _check_groups(name: str, sections: Sections, chosen: Mapping[str, Source]) -
         )
 
 
+def _groups_of(source: Source) -> str | None:
+    """What is made of groups of unknown parents, in the words of [relationships]."""
+    if isinstance(source, FromGenotypes):
+        made = {"single_step": "pedigree"}.get(source.kind)
+        return {"metafounders": "metafounders", "fixed": "groups", "random": "groups", None: made}[source.groups]
+    return source.kind if isinstance(source, FromPedigree) else None
+
+
 def _check_of_sires(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:
     """Refuse to take maternal grandsires for dams."""
     if sections.pedigree is None or sections.pedigree.maternal_grandsire is None:
         return
     for column, source in chosen.items():
-        if isinstance(source, FromPedigree) and source.kind != "sire_mgs":
+        if uses_pedigree(source) and source.kind != "sire_mgs":
             raise ConfigurationError(
                 f'{name}: [relationships] {column} = "{source.kind}" needs dams, and [pedigree] has maternal_grandsire; '
                 f'write {column} = "sire_mgs" for relationships among sires, or name the dam in [pedigree]'

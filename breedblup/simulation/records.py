@@ -197,15 +197,32 @@ def drop_breeding_values(
 
 
 def simulate_records(
-    pedigree: SimulatedPedigree, options: RecordOptions, inbreeding: NDArray[np.float64] | None = None
+    pedigree: SimulatedPedigree,
+    options: RecordOptions,
+    inbreeding: NDArray[np.float64] | None = None,
+    *,
+    breeding_value: NDArray[np.float64] | None = None,
 ) -> SimulatedRecords:
     """Simulate records of one trait: effects of animals, who is recorded when and in which group, then the sum.
 
-    ``inbreeding`` as in `drop_breeding_values`: None takes every F as zero.
+    ``inbreeding`` as in `drop_breeding_values`: None takes every F as zero. ``breeding_value`` stands for those that would be
+    drawn, in genetic standard deviations, as in `SimulatedGenome`; whatever else is drawn stays the same.
+
+    Raises
+    ------
+    ModelError
+        If there is not one breeding value for each animal, or no animal has a record.
     """
     random = np.random.default_rng(options.seed)
     deviates = random.normal(0.0, np.sqrt(options.genetic_variance), len(pedigree))
-    breeding_value = drop_breeding_values(pedigree.sire, pedigree.dam, deviates, inbreeding)
+    if breeding_value is None:
+        breeding_value = drop_breeding_values(pedigree.sire, pedigree.dam, deviates, inbreeding)
+    elif breeding_value.shape != (len(pedigree),):
+        raise ModelError(
+            f"simulated records: {breeding_value.size} breeding values for {len(pedigree)} animals; give one for each"
+        )
+    else:
+        breeding_value = np.sqrt(options.genetic_variance) * breeding_value
     permanent = random.normal(0.0, np.sqrt(options.permanent_environment_variance), len(pedigree))
 
     recorded, counts = _draw_recorded(random, pedigree, options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numba
 import numpy as np
@@ -35,6 +35,15 @@ class SymmetricOperator(Protocol):
 
     def multiply(self, x: _Vector, out: _Vector) -> None:
         """Fill A x."""
+        ...
+
+
+@runtime_checkable
+class AccurateOperator(SymmetricOperator, Protocol):
+    """A symmetric matrix that forms residuals itself, more accurately than from a product."""
+
+    def residual(self, rhs: _Vector, x: _Vector, out: _Vector) -> None:
+        """Fill b - A x."""
         ...
 
 
@@ -138,7 +147,7 @@ def _equal_cuts(indptr: NDArray[np.int32] | NDArray[np.int64], parts: int) -> ND
 
 def fill_residual(operator: SymmetricOperator, rhs: _Vector, x: _Vector, out: _Vector) -> None:
     """Fill b - A x, as accurately as the operator can."""
-    if isinstance(operator, CsrOperator | LowerOperator):
+    if isinstance(operator, AccurateOperator):
         operator.residual(rhs, x, out)
         return
     operator.multiply(x, out)

@@ -85,7 +85,10 @@ class PcgState:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """x with how it was found; for PCG ``state`` goes on from there."""
+    """x with how it was found; for PCG ``state`` goes on from there.
+
+    ``duals`` are G⁻¹û of the genotyped animals where effects of markers were solved for, genotyped × effects of a level.
+    """
 
     x: _Vector
     rounds: tuple[PcgRound, ...]
@@ -94,3 +97,4 @@ class Solution:
     criterion: str
     tolerance: float
     state: PcgState | None = field(default=None, repr=False)
+    duals: _Vector | None = field(default=None, repr=False)

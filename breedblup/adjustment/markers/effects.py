@@ -1,0 +1,228 @@
+"""Effects of markers, solved back from the breeding values of an evaluation.
+
+With G = ZZ' + a11' + βB + diag(d) and w = G⁻¹û₂ for the genotyped animals (Strandén & Garrick 2009; Wang et al. 2012)
+
+    û₂ = Z Z'w + a(1'w) 1 + βBw + d∘w,
+
+so that Z'w are the effects of the columns of Z, and every genotyped animal, new ones too, has a(1'w) beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.adjustment.markers.reliability import ReliabilityFactor
+from breedblup.errors import ModelError, counted, name_some, nearest
+from breedblup.evaluation import Evaluation, RandomEffects
+from breedblup.genotypes import CentredGenotypes
+from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
+
+_Array = NDArray[np.float64]
+
+EFFECT_COLUMNS: Mapping[str, Any] = {
+    "marker": pl.String, "chromosome": pl.String, "position": pl.Int64, "allele1": pl.String, "allele2": pl.String,
+    "frequency": pl.Float64, "term": pl.String, "trait": pl.String, "effect": pl.String, "estimate": pl.Float64,
+    "variance": pl.Float64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MarkerEffects:
+    """Effects of m markers on c traits or effects of a random term, with all that a prediction from them needs.
+
+    Attributes
+    ----------
+    markers
+        m rows: marker, chromosome, position, allele1 (the counted allele), allele2.
+    centre
+        What the evaluation took from the copies of ``allele1`` (m): twice a frequency, that of ``made``.
+    scale
+        What it multiplied the difference by (m).
+    frequency
+        Of ``allele1`` among the genotyped animals of the evaluation (m).
+    estimates
+        m × c: effect of one copy of ``allele1``.
+    coordinates
+        Trait and effect of each column.
+    term
+        Key of the random term.
+    intercept
+        a(1'w) by column (c): what tuning of G gives every genotyped animal.
+    base
+        What another base has taken off the breeding values, by column (c); predictions are on it too.
+    variances
+        σ², the diagonal of G₀ (c).
+    constant
+        a.
+    unexplained
+        Part of the diagonal of G, in units of σ², that is neither of the markers nor a: β and the mean of d. Predictions from
+        markers know nothing of it.
+    factor
+        What reliabilities of predictions are computed from; None where there is none.
+    made
+        How G, the effects and the factor were made, one statement an entry.
+    """
+
+    markers: pl.DataFrame
+    centre: _Array
+    scale: _Array
+    frequency: _Array
+    estimates: _Array
+    coordinates: tuple[tuple[str, str], ...]
+    term: str
+    intercept: _Array
+    base: _Array
+    variances: _Array
+    constant: float
+    unexplained: float
+    factor: ReliabilityFactor | None
+    made: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for array in (
+            self.centre, self.scale, self.frequency, self.estimates, self.intercept, self.base, self.variances
+        ):  # fmt: skip
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return self.markers.height
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names and alleles of the markers, in their order."""
+        return list_digest(self.markers)
+
+    @property
+    def variance(self) -> _Array:
+        """2p(1 - p)â² of each effect (m × c), p among the genotyped animals of the evaluation."""
+        p = self.frequency
+        return np.asarray((2.0 * p * (1.0 - p))[:, None] * self.estimates**2)
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """A row for each marker and each trait or effect: ``estimate`` per copy of ``allele1``, ``variance`` 2p(1 - p)â²."""
+        tables = []
+        for k, (trait, effect) in enumerate(self.coordinates):
+            columns = {"frequency": self.frequency, "estimate": self.estimates[:, k], "variance": self.variance[:, k]}
+            series = [pl.Series(name, np.ascontiguousarray(values)) for name, values in columns.items()]
+            names = {"term": self.term, "trait": trait, "effect": effect}
+            tables.append(self.markers.with_columns(series, **{name: pl.lit(text) for name, text in names.items()}))
+        return pl.concat(tables).select(list(EFFECT_COLUMNS))
+
+    def __repr__(self) -> str:
+        of = ", ".join(" ".join(part for part in pair if part) for pair in self.coordinates)
+        known = "none" if self.factor is None else repr(self.factor)
+        return "\n".join(
+            [
+                f"Effects of {counted(len(self), 'marker')} on {of} ({self.term})",
+                f"  digest       {self.digest[:16]}",
+                f"  reliability  {known}",
+                *(f"  made         {statement}" for statement in self.made),
+            ]
+        )
+
+
+def list_digest(markers: pl.DataFrame) -> str:
+    """SHA-256 of names and alleles of a table of markers, in its order, in hexadecimal digits."""
+    lines = markers.select(pl.concat_str(pl.col("marker", "allele1", "allele2").fill_null(""), separator="\t"))
+    return hashlib.sha256("\n".join(lines.to_series()).encode()).hexdigest()
+
+
+def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEffects:
+    """Effects of the markers of a genomic or single-step evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        With a random term whose relationship rests on genotypes.
+    term
+        Key of that term; None where there is one only.
+
+    Raises
+    ------
+    ModelError
+        If there is no such term, or G is not made of copies of an allele (dominance).
+
+    Notes
+    -----
+    Effects are per copy of the counted allele, whatever the method and weights of G: the best linear unbiased predictions in the
+    model g ~ N(0, σ²S²), S the scales of Z.
+    """
+    effects, part = genomic_term(evaluation, term)
+    key = effects.term.name
+    matrix, dual = part.matrix, evaluation.duals[key]
+    coordinates = tuple((one.trait, one.effect) for one in effects.term.coordinates)
+    base = [evaluation.subtracted.get((key, *pair), 0.0) for pair in coordinates]
+    z = matrix.z
+    return MarkerEffects(
+        markers=z.genotypes.markers,
+        centre=z.centre.copy(),
+        scale=z.scale.copy(),
+        frequency=z.genotypes.frequencies.copy(),
+        estimates=z.scale[:, None] * z.multiply_transposed(dual),
+        coordinates=coordinates,
+        term=key,
+        intercept=matrix.constant * dual.sum(axis=0),
+        base=np.array(base),
+        variances=effects.covariance.diagonal().copy(),
+        constant=float(matrix.constant),
+        unexplained=_unexplained(matrix),
+        factor=None,
+        made=(*matrix.made, *_how(part)),
+    )
+
+
+def genomic_term(evaluation: Evaluation, term: str | None) -> tuple[RandomEffects, GenomicPart]:
+    """The random term that rests on genotypes, and its G.
+
+    Raises
+    ------
+    ModelError
+        If there is no such term, or it is not clear which is meant.
+    """
+    parts = {
+        key: (one, one.term.relationship.genomic)
+        for key, one in evaluation.effects.items()
+        if one.term.relationship is not None and one.term.relationship.genomic is not None
+    }
+    if term is None and len(parts) > 1:
+        raise ModelError(f"several random terms rest on genotypes: {name_some(parts)} -> name one, term=...")
+    key = next(iter(parts), None) if term is None else term
+    if key is None or key not in parts:
+        asked = "" if key is None else f" {key!r}{nearest(key, list(parts))}"
+        known = name_some(parts) if parts else "none"
+        raise ModelError(
+            f"no random term{asked} of this evaluation rests on genotypes (those that do: {known}) -> evaluate with g_inverse or "
+            "h_inverse"
+        )
+    found, part = parts[key]
+    assert part is not None
+    if type(part.matrix.z) is not CentredGenotypes:
+        raise ModelError(
+            f"the G of {key!r} is not made of copies of an allele -> its markers have no effects of one copy"
+        )
+    return found, part
+
+
+def _unexplained(matrix: GenomicMatrix) -> float:
+    """β + mean of d."""
+    share = 0.0 if matrix.blended is None else float(matrix.share)
+    return share + (0.0 if matrix.added is None else float(matrix.added.mean()))
+
+
+def _how(part: GenomicPart) -> tuple[str, ...]:
+    """What a user of the effects has to know of their evaluation."""
+    said = [f"effects solved back from {len(part.matrix):,} genotyped animals, form {part.form!r}"]
+    if part.tau != 1.0:
+        said.append(f"K⁻¹ holds τG⁻¹, τ = {part.tau:g}: breeding values were not predicted with G itself")
+    rest = _unexplained(part.matrix)
+    if rest:
+        said.append(f"{rest:.4g} of the genetic variance is not of the markers: predictions from markers leave it out")
+    return tuple(said)

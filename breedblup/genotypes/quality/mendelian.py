@@ -1,0 +1,160 @@
+"""Conflicts of calls with those of the recorded parents: of animals with a parent, with both, and of markers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.planes import planes_by_block
+from breedblup.genotypes.quality.workspace import Workspace
+from breedblup.kernels.mendelian import add_family_conflicts
+from breedblup.pedigree import Pedigree
+
+ROLES = ("sire", "dam", "both")
+
+CONFLICTS = {
+    "animal": pl.String,
+    "parent": pl.String,
+    "role": pl.String,
+    "compared": pl.Int64,
+    "conflicts": pl.Int64,
+    "rate": pl.Float64,
+    "conflict": pl.Boolean,
+}
+"""Columns of the table: markers compared and in conflict; whether their rate passes the threshold; ``both`` names no parent."""
+
+
+@dataclass(frozen=True)
+class FamilyCounts:
+    """Families (animal, sire, dam by number, -1 without genotype): markers compared and in conflict (families × 3)."""
+
+    families: NDArray[np.int32]
+    compared: NDArray[np.int64]
+    conflicts: NDArray[np.int64]
+    marker_conflicts: NDArray[np.int64]
+    marker_compared: NDArray[np.int64]
+
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        """Share of the markers compared that are in conflict (families × 3); 0 where none is compared."""
+        return np.asarray(self.conflicts / np.maximum(self.compared, 1))
+
+
+def genotyped_families(genotypes: Genotypes, pedigree: Pedigree) -> NDArray[np.int32]:
+    """Animal, sire and dam by number among the genotypes, of the animals with a genotyped parent."""
+    at = pedigree.positions_of(genotypes.ids)
+    row = np.full(len(pedigree) + 1, -1, dtype=np.int32)
+    known = np.flatnonzero(at >= 0)
+    row[at[known]] = known
+    families = np.full((known.size, 3), -1, dtype=np.int32)
+    families[:, 0] = known
+    families[:, 1] = row[pedigree.sire[at[known]]]
+    if not pedigree.of_sires:
+        families[:, 2] = row[pedigree.dam[at[known]]]
+    return np.ascontiguousarray(families[(families[:, 1:] >= 0).any(axis=1)])
+
+
+def count_conflicts(genotypes: Genotypes, families: NDArray[np.int32]) -> FamilyCounts:
+    """Compare all families at all markers."""
+    compared, conflicts = np.zeros((2, len(families), 3), dtype=np.int64)
+    of_markers = np.zeros((2, genotypes.shape[1]), dtype=np.int64)
+    if len(families):
+        for part, (first, second) in planes_by_block(genotypes):
+            by_marker = np.zeros((numba.get_num_threads(), 2, 64 * first.shape[1]), dtype=np.int32)
+            add_family_conflicts(first, second, families, compared, conflicts, by_marker)
+            of_markers[:, part] = by_marker.sum(axis=0)[:, : part.stop - part.start]
+    return FamilyCounts(families, compared, conflicts, of_markers[0], len(families) - of_markers[1])
+
+
+def check_parents(work: Workspace, pedigree: Pedigree) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judge animals against recorded parents, then markers over the families without conflict.
+
+    Returns the table of pairs and trios, and the rates of markers: marker, compared, conflicts, rate.
+    """
+    quality = work.quality
+    kept, numbers = work.kept(work.autosomal), np.flatnonzero(work.animals)
+    counts = count_conflicts(kept, genotyped_families(kept, pedigree))
+    pair, trio = quality.mendelian_errors_per_pair, quality.mendelian_errors_per_trio
+    limits = np.array([pair, pair, trio])
+    enough = counts.compared >= min(quality.fewest_compared, kept.shape[1])
+    wrong = enough & (counts.rates > limits)
+    table = conflict_table(kept, counts, wrong)
+    blamed, values = to_blame(counts, wrong)
+    why = "Mendelian conflicts with parents"
+    work.apply("animals", numbers[blamed], why, values, pair, quality.severities.mendelian)
+    rates = _marker_rates(kept, counts, np.asarray(wrong.any(axis=1)))
+    rate = rates["rate"].fill_null(0.0).to_numpy()
+    bad = np.flatnonzero(rate > quality.mendelian_errors_per_marker)
+    at = np.flatnonzero(work.markers & work.autosomal)[bad]
+    limit = quality.mendelian_errors_per_marker
+    work.apply(
+        "markers", at, "Mendelian conflicts at the marker", rate[bad], limit, quality.severities.mendelian_marker
+    )
+    work.end_step("Mendelian conflicts")
+    return table, rates
+
+
+def _marker_rates(genotypes: Genotypes, counts: FamilyCounts, wrong: NDArray[np.bool_]) -> pl.DataFrame:
+    """Conflicts of each marker over the families that are right."""
+    without = count_conflicts(genotypes, np.ascontiguousarray(counts.families[wrong]))
+    compared = counts.marker_compared - without.marker_compared
+    conflicts = counts.marker_conflicts - without.marker_conflicts
+    rate = np.where(compared > 0, conflicts / np.maximum(compared, 1), np.nan)
+    names = genotypes.markers["marker"]
+    frame = pl.DataFrame({"marker": names, "compared": compared, "conflicts": conflicts, "rate": rate})
+    return frame.with_columns(pl.col("rate").fill_nan(None))
+
+
+def conflict_table(genotypes: Genotypes, counts: FamilyCounts, wrong: NDArray[np.bool_]) -> pl.DataFrame:
+    """One row for each animal and genotyped parent, and one for each animal with both."""
+    parts = []
+    for k, role in enumerate(ROLES):
+        there = counts.families[:, k + 1] >= 0 if k < 2 else (counts.families[:, 1:] >= 0).all(axis=1)
+        chosen = counts.families[there]
+        parents = genotypes.ids.gather(chosen[:, k + 1]) if k < 2 else pl.Series([None] * len(chosen), dtype=pl.String)
+        parts.append(
+            pl.DataFrame(
+                {
+                    "animal": genotypes.ids.gather(chosen[:, 0]),
+                    "parent": parents,
+                    "role": pl.Series([role] * len(chosen), dtype=pl.String),
+                    "compared": counts.compared[there, k],
+                    "conflicts": counts.conflicts[there, k],
+                    "rate": counts.rates[there, k],
+                    "conflict": wrong[there, k],
+                },
+                schema=CONFLICTS,
+            )
+        )
+    return pl.concat(parts)
+
+
+def to_blame(counts: FamilyCounts, wrong: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Animals without which no pair or trio is in conflict, and the worst rate of each.
+
+    The animal in the most conflicts goes first, as long as it is in two or more that no other explains; of what is
+    left, the offspring.
+    """
+    links = [
+        (int(family[0]), int(family[k + 1]), float(rate[k]))
+        for family, rate, bad in zip(counts.families, counts.rates, wrong, strict=True)
+        for k in range(2)
+        if bad[k]
+    ]
+    worst: dict[int, float] = {}
+    while links:
+        ends = np.bincount([end for link in links for end in link[:2]])
+        most = int(ends.argmax())
+        animal = most if ends[most] > 1 else links[0][0]
+        worst[animal] = max(rate for *pair, rate in links if animal in pair)
+        links = [link for link in links if animal not in link[:2]]
+    for family, rate, bad in zip(counts.families, counts.rates, wrong, strict=True):
+        if bad[2] and not bad[:2].any() and not worst.keys() & set(family.tolist()):
+            worst[int(family[0])] = float(rate[2])
+    animals = np.array(sorted(worst), dtype=np.int64)
+    return animals, np.array([worst[animal] for animal in animals.tolist()])

@@ -1,0 +1,167 @@
+"""Inverses that are full matrices, such as G⁻¹: held as arrays, made in place, refused where K is singular."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from numpy.typing import NDArray
+
+from breedblup.errors import NotPositiveDefinite
+from breedblup.genotypes import CentredGenotypes, Genotypes
+from breedblup.relationship.genomic_matrix import GenomicMatrix
+from breedblup.relationship.inverse import SINGULAR
+
+TILE = 512
+"""Rows and columns that are copied to the other triangle at once."""
+
+BYTES_AN_ENTRY = 16
+"""Of K and K⁻¹, in double precision."""
+
+RIDGE = "add to its diagonal (ridge=0.01)"
+
+BLEND = f"{RIDGE}, or blend it (blend=0.05) with A22 or I"
+
+
+@dataclass(frozen=True)
+class DenseOperator:
+    """K and K⁻¹ as arrays, n × n."""
+
+    inverse: NDArray[np.float64]
+    direct: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        for array in (self.inverse, self.direct):
+            array.flags.writeable = False
+
+    def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K⁻¹ V for an n × k block."""
+        return np.asarray(self.inverse @ vectors)
+
+    def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """K V for an n × k block."""
+        return np.asarray(self.direct @ vectors)
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Diagonal of K."""
+        return self.direct.diagonal().copy()
+
+    def entries(self) -> scipy.sparse.csr_array:
+        """K⁻¹ in CSR, every entry stored: 12 bytes each beside the arrays."""
+        n = self.inverse.shape[0]
+        columns = np.tile(np.arange(n, dtype=np.int32), n)
+        kind = np.int32 if n * n < np.iinfo(np.int32).max else np.int64
+        pointer = np.arange(n + 1, dtype=kind) * n
+        matrix = scipy.sparse.csr_array((self.inverse.ravel(), columns.astype(kind, copy=False), pointer), shape=(n, n))
+        matrix.has_sorted_indices = True
+        return matrix
+
+
+def invert_in_place(matrix: NDArray[np.float64]) -> float:
+    """Put the inverse of a symmetric matrix (C order) in its place, exactly symmetric; the log-determinant of the matrix.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        With the row of the first pivot that is negative or no more than rounding; the matrix is then spoilt.
+    """
+    logdet = factorise_in_place(matrix)
+    failed = scipy.linalg.lapack.dpotri(matrix.T, lower=1, overwrite_c=1)[1]
+    if failed:
+        raise NotPositiveDefinite(f"the pivot of row {failed - 1} is zero", int(failed) - 1)
+    mirror(matrix)
+    return logdet
+
+
+def factorise_in_place(matrix: NDArray[np.float64]) -> float:
+    """Put L', LL' the matrix (symmetric, C order), in its upper triangle, and leave the lower; the log-determinant.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        As `invert_in_place`.
+    """
+    size = matrix.shape[0]
+    diagonal = matrix.diagonal().copy()
+    failed = scipy.linalg.lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)[1]
+    if failed:
+        raise NotPositiveDefinite(f"row {failed - 1} has a non-positive pivot", int(failed) - 1)
+    pivots = matrix.diagonal()
+    rounding = np.flatnonzero(pivots**2 <= size * SINGULAR * diagonal)
+    if rounding.size:
+        raise NotPositiveDefinite(f"the pivot of row {rounding[0]} is rounding", int(rounding[0]))
+    return 2.0 * float(np.log(pivots).sum())
+
+
+def invert_genomic(matrix: GenomicMatrix) -> tuple[DenseOperator, float]:
+    """G and G⁻¹ as arrays, and log|G|.
+
+    Raises
+    ------
+    NotPositiveDefinite
+        If G is singular: what is known to make it so is said.
+    """
+    if matrix.share == 0.0 and matrix.added is None:
+        _refuse_few_dimensions(matrix)
+    direct = matrix.dense()
+    inverse = direct.copy()
+    try:
+        logdet = invert_in_place(inverse)
+    except NotPositiveDefinite as failure:
+        raise singular(
+            matrix.z.genotypes, "G", failure.equation, f"noticed at {matrix.ids[failure.equation]!r}"
+        ) from None
+    return DenseOperator(inverse, direct), logdet
+
+
+def singular(genotypes: Genotypes, what: str, row: int, reason: str, advice: str = BLEND) -> NotPositiveDefinite:
+    """The error of a singular matrix among genotyped animals, with two of the same genotypes where there are such."""
+    pair = identical_pair(genotypes)
+    why = reason if pair is None else f"{pair[0]!r} and {pair[1]!r} have the same genotypes"
+    return NotPositiveDefinite(
+        f"{genotypes.source}: {what} of {len(genotypes):,} animals is not positive definite, {why} -> {advice}",
+        row,
+    )
+
+
+def identical_pair(genotypes: Genotypes) -> tuple[str, str] | None:
+    """Ids of two animals with the same calls, missing ones too; None where all differ.
+
+    Calls are compared where a random combination of the markers is the same but for rounding.
+    """
+    markers = genotypes.shape[1]
+    plain = CentredGenotypes(genotypes, np.ones(markers), np.ones(markers))
+    values = plain.multiply(np.random.default_rng(0).standard_normal(markers))
+    order = np.argsort(values, kind="stable")
+    close = np.flatnonzero(np.diff(values[order]) <= 1e-9 * np.abs(values).max(initial=0.0))
+    for place in close:
+        pair = genotypes.ids.gather(np.sort(order[place : place + 2])).to_list()
+        calls = genotypes.of_animals(pair).calls()
+        if (calls[0] == calls[1]).all():
+            return pair[0], pair[1]
+    return None
+
+
+def _refuse_few_dimensions(matrix: GenomicMatrix) -> None:
+    """`NotPositiveDefinite` where ZZ' + a11' is singular for a reason that can be named beforehand."""
+    n, m = matrix.z.genotypes.shape
+    if n > m + (matrix.constant > 0.0):
+        raise singular(matrix.z.genotypes, "G", -1, f"{m:,} markers are too few for so many animals")
+    total = matrix.z.multiply_transposed(np.ones(n))
+    if matrix.constant == 0.0 and np.square(total).sum() <= n * SINGULAR * matrix.z.squared_lengths().sum():
+        reason = "genotypes centred by their own mean frequencies add up to 0 over the animals"
+        raise singular(matrix.z.genotypes, "G", -1, reason)
+
+
+def mirror(matrix: NDArray[np.float64]) -> None:
+    """Copy the upper triangle to the lower, tile by tile."""
+    n = matrix.shape[0]
+    for first in range(0, n, TILE):
+        rows = slice(first, first + TILE)
+        tile = matrix[rows, rows]
+        tile[:] = np.triu(tile) + np.triu(tile, 1).T
+        for second in range(first + TILE, n, TILE):
+            columns = slice(second, second + TILE)
+            matrix[columns, rows] = matrix[rows, columns].T

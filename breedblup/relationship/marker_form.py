@@ -1,0 +1,212 @@
+"""Single-step SNP-BLUP: K of animals that rests on marker effects, which are solved for beside the breeding values.
+
+With 2 the genotyped animals and 1 all others, breeding values are (Liu et al. 2014; Fernando et al. 2014)
+
+    u = W g + ã,      W = [T; I] Z,   T = -(A¹¹)⁻¹A¹²,
+
+marker effects g with variance 1 each (all factors are in the scales of Z), imputed to those without genotypes, and a residual
+polygenic part ã, independent of g, whose inverse covariance is
+
+    A⁻¹ + [0 0; 0 C⁻¹ - A₂₂⁻¹],      C = βA₂₂ or ρI.
+
+It is K = H for G = ZZ' + C: the same breeding values as with H⁻¹, without forming or inverting G. Nothing of size n × m or n × n is
+stored but the packed genotypes: T and A₂₂⁻¹ act by a sparse factor of A¹¹.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from breedblup.errors import ModelError
+from breedblup.relationship.ancestry import Ancestry
+from breedblup.relationship.blending import PedigreeBlend
+from breedblup.relationship.blocks import A22Operator, absorb
+from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
+from breedblup.relationship.inverse import RelationshipInverse
+
+NOT_FORMED = (
+    "the inverse of the single-step form 'markers' is never formed, equations with it are solved for marker effects -> make it "
+    "with form='explicit'"
+)
+
+_Block = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MarkerOperator:
+    """K = H by its parts: imputation, products with Z, the residual polygenic part.
+
+    Attributes
+    ----------
+    source
+        A⁻¹ over all rows.
+    matrix
+        G among the genotyped.
+    blocks
+        A₂₂ among them, everybody else absorbed.
+    others
+        Rows of everybody else.
+    """
+
+    source: RelationshipInverse
+    matrix: GenomicMatrix
+    blocks: A22Operator
+    others: NDArray[np.int64]
+
+    @property
+    def genotyped(self) -> NDArray[np.int64]:
+        """Rows of the genotyped animals, in the order of the matrix."""
+        return self.blocks.places
+
+    @property
+    def effects(self) -> int:
+        """Columns of Z: markers, and one for the constant of G where there is one."""
+        return self.matrix.z.centre.size + (self.matrix.constant > 0)
+
+    def multiply_z(self, effects: _Block) -> _Block:
+        """Z g for an m × k block, n₂ × k."""
+        markers = self.matrix.z.centre.size
+        product = self.matrix.z.multiply(np.ascontiguousarray(effects[:markers]))
+        return product + np.sqrt(self.matrix.constant) * effects[markers:] if self.matrix.constant > 0 else product
+
+    def multiply_z_transposed(self, values: _Block) -> _Block:
+        """Z'v for an n₂ × k block, m × k."""
+        product = self.matrix.z.multiply_transposed(np.ascontiguousarray(values))
+        if self.matrix.constant <= 0:
+            return product
+        return np.vstack([product, np.sqrt(self.matrix.constant) * values.sum(axis=0, keepdims=True)])
+
+    def impute(self, values: _Block) -> _Block:
+        """T v: what those without genotypes are expected to have of the genotyped animals' values."""
+        if self.blocks.factor is None:
+            return np.empty((0, values.shape[1]))
+        return -self.blocks.factor.solve(self.blocks.across @ values)
+
+    def collect(self, values: _Block) -> _Block:
+        """T'v."""
+        if self.blocks.factor is None:
+            return np.zeros((self.genotyped.size, values.shape[1]))
+        return -(self.blocks.across.T @ self.blocks.factor.solve(np.ascontiguousarray(values)))
+
+    def a22_inverse(self, values: _Block, imputed: _Block) -> _Block:
+        """A₂₂⁻¹v of values whose imputation T v is at hand."""
+        product: _Block = self.blocks.own @ values + self.blocks.across.T @ imputed
+        return product
+
+    def residual_multiply(self, values: _Block) -> _Block:
+        """C v."""
+        product = np.zeros_like(values)
+        if self.matrix.blended is not None:
+            product += self.matrix.share * self.matrix.blended.multiply(values)
+        return product if self.matrix.added is None else product + self.matrix.added[:, None] * values
+
+    def residual_inverse(self, values: _Block, by_a22: _Block) -> _Block:
+        """C⁻¹v, where A₂₂⁻¹v is at hand."""
+        if self.matrix.added is not None:
+            return values / self.matrix.added[:, None]
+        return by_a22 / self.matrix.share if self.of_pedigree else values / self.matrix.share
+
+    @property
+    def of_pedigree(self) -> bool:
+        """Whether C is made of A₂₂."""
+        return isinstance(self.matrix.blended, PedigreeBlend)
+
+    def multiply_residual(self, vectors: _Block) -> _Block:
+        """The covariance of ã times a block over all rows: A with A₂₂ replaced by C among the genotyped."""
+        product = self.source.multiply(vectors)
+        within = self.blocks.multiply_inverse(product[self.genotyped])
+        change = self.residual_multiply(within) - product[self.genotyped]
+        spread = np.zeros_like(vectors)
+        spread[self.genotyped] = self.blocks.multiply_inverse(change)
+        return product + self.source.multiply(spread)
+
+    def multiply(self, vectors: _Block) -> _Block:
+        """K V for a block over all rows."""
+        of_markers = self.multiply_z(
+            self.multiply_z_transposed(vectors[self.genotyped] + self.collect(vectors[self.others]))
+        )
+        product = self.multiply_residual(vectors)
+        product[self.genotyped] += of_markers
+        product[self.others] += self.impute(of_markers)
+        return product
+
+    def multiply_inverse(self, vectors: _Block) -> _Block:
+        """Refused: K⁻¹ is not formed."""
+        raise ModelError(NOT_FORMED)
+
+    def assembled(self) -> scipy.sparse.csr_array:
+        """What equations store: A⁻¹."""
+        return self.source.matrix
+
+    def entries(self) -> scipy.sparse.csr_array:
+        """Refused: K⁻¹ is not formed."""
+        raise ModelError(NOT_FORMED)
+
+    def diagonal(self) -> NDArray[np.float64]:
+        """Not known."""
+        return np.full(len(self.source), np.nan)
+
+
+def marker_inverse(
+    source: RelationshipInverse, matrix: GenomicMatrix, rows: NDArray[np.int32], *, memory: int | None = None
+) -> RelationshipInverse:
+    """K⁻¹ in the form of single-step SNP-BLUP.
+
+    Parameters
+    ----------
+    source
+        A⁻¹ over all animals, and metafounders or random groups.
+    matrix
+        G among the genotyped animals.
+    rows
+        Row of each of them in ``source``.
+    memory
+        Bytes that the factor of A¹¹ may use.
+
+    Raises
+    ------
+    ModelError
+        If G cannot be written as ZZ' + C with C a multiple of A₂₂ or of I, or groups are fixed.
+    ResourceError
+        If the factor of A¹¹ would not fit.
+    """
+    _refuse_other_forms(source, matrix)
+    everyone = Ancestry(np.arange(len(source)), source.operator, np.empty(0), source.logdet)
+    blocks, _ = absorb(everyone, rows.astype(np.int64), memory)
+    outside = np.ones(len(source), dtype=np.bool_)
+    outside[rows] = False
+    operator = MarkerOperator(source, matrix, blocks, np.flatnonzero(outside))
+    of_residual = "A22" if operator.of_pedigree else "I"
+    said = (
+        *source.made,
+        *matrix.made,
+        f"single-step SNP-BLUP: {operator.effects:,} effects of markers solved beside the breeding values of {len(source):,} "
+        f"rows, residual polygenic part {of_residual}",
+    )
+    return RelationshipInverse(
+        source.ids, operator, None, float("nan"), said, source.pedigree, source.parents, source.inbreeding, source.groups,
+        None, GenomicPart(matrix, rows, 1.0, "markers"),
+    )  # fmt: skip
+
+
+def _refuse_other_forms(source: RelationshipInverse, matrix: GenomicMatrix) -> None:
+    if source.groups is not None and source.groups.kind == "fixed":
+        raise ModelError(
+            "the single-step form 'markers' does not take fixed groups of unknown parents -> take random groups, metafounders, "
+            "or form='explicit' or 'apy'"
+        )
+    if matrix.constant < 0:
+        raise ModelError(
+            f"the single-step form 'markers' needs a constant of G that is not negative, tuning gives {matrix.constant:.6g} -> "
+            "choose another tuning, or form='explicit' or 'apy'"
+        )
+    parts = (matrix.blended is not None) + (matrix.added is not None)
+    if parts != 1 or (matrix.added is not None and (matrix.added <= 0).any()):
+        raise ModelError(
+            "the single-step form 'markers' needs a residual polygenic part: G blended with A22, or with I, or a ridge, one of "
+            "them -> set blend (0.05 is usual), or form='explicit' or 'apy'"
+        )

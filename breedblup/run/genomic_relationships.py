@@ -1,0 +1,143 @@
+"""Relationships that rest on genotypes, as a configuration asks for them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from breedblup.errors import InputError, counted, name_some
+from breedblup.frames import Table, positions
+from breedblup.genotypes import Genotypes
+from breedblup.io.tables import read_table
+from breedblup.pedigree import Pedigree
+from breedblup.plan import gib
+from breedblup.relationship import RelationshipInverse, a22_inverse
+from breedblup.relationship.apy import apy_inverse
+from breedblup.relationship.apy_core import core_at_random, core_by_eigenvalues
+from breedblup.relationship.blending import PedigreeBlend
+from breedblup.relationship.diagnostics import AgreementLimits, check_against_pedigree
+from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
+from breedblup.relationship.genomic_dominance import dominance_g_inverse
+from breedblup.relationship.single_step import h_inverse
+from breedblup.relationship.single_step_plan import plan_single_step
+from breedblup.run.sources import FromGenotypes
+
+CORE_SHARE = 0.98
+"""Of the variation in G that a core explains, where its size is not given (Pocrnic et al. 2016)."""
+
+SEED = 1
+"""Of cores drawn at random."""
+
+_log = logging.getLogger("breedblup")
+
+
+def of_genotyped_animals(
+    source: FromGenotypes, genotypes: Genotypes, pedigree: Pedigree | None, memory: int | None
+) -> RelationshipInverse:
+    """G⁻¹ of the genotyped animals alone, additive or of dominance; ``pedigree`` where something is taken from A₂₂."""
+    options = with_files(source, genotypes)
+    if source.kind == "genomic_dominance":
+        return dominance_g_inverse(genotypes, frequencies=options.frequencies, ridge=options.ridge, memory=memory)
+    if source.form != "apy":
+        return g_inverse(genotypes, options, pedigree=pedigree, memory=memory)
+    core = core_of(source, genotypes, options)
+    return apy_inverse(genotypes, options, core=core, pedigree=pedigree, memory=memory)
+
+
+def around_pedigree(
+    source: FromGenotypes, genotypes: Genotypes, of_pedigree: RelationshipInverse, memory: int | None, notes: list[str]
+) -> RelationshipInverse:
+    """H⁻¹ of all animals of a pedigree; a note tells what each form would take."""
+    options = with_files(source, genotypes)
+    core = core_of(source, genotypes, options) if source.form == "apy" else None
+    made = h_inverse(
+        of_pedigree, genotypes, options, form=source.form, core=core, tau=source.tau, omega=source.omega,
+        group_equations=source.group_equations, memory=memory,
+    )  # fmt: skip
+    sizes = plan_single_step(
+        *genotypes.shape, len(of_pedigree), core=None if core is None else len(core), memory=2**62
+    ).bytes
+    notes.append(f"bytes of H⁻¹ by form: {', '.join(f'{form} {gib(size)}' for form, size in sizes.items())}")
+    return made
+
+
+def agreement_notes(
+    made: RelationshipInverse, related: Pedigree | RelationshipInverse | None, limits: AgreementLimits
+) -> list[str]:
+    """How G goes with A₂₂, where the pedigree knows the genotyped animals.
+
+    Raises
+    ------
+    GenotypeError
+        If their correlation is below the limit to stop at.
+    """
+    if made.genomic is None or related is None:
+        return []
+    matrix = made.genomic.matrix
+    if (related.positions_of(matrix.ids) < 0).any():
+        return []
+    blended = matrix.blended
+    a22 = blended.of if isinstance(blended, PedigreeBlend) else a22_inverse(related, matrix.ids)
+    found = check_against_pedigree(matrix, a22, limits)
+    for warning in found.warnings:
+        _log.warning("%s", warning)
+    sample = f"{found.animals:,} animals{' drawn at random' if found.sampled else ''}"
+    return [
+        f"G against A22, {sample}: correlation {found.off_diagonal:.4f} between animals, {found.diagonal:.4f} of diagonals, "
+        f"slope {found.slope:.4f}",
+        *found.warnings,
+    ]
+
+
+def with_files(source: FromGenotypes, genotypes: Genotypes) -> GenomicOptions:
+    """Options of G with the numbers that stand in files."""
+    options = source.options
+    if source.frequencies is not None:
+        options = replace(options, frequencies=_of_markers(source.frequencies, "frequency", genotypes))
+    if source.weights is not None:
+        options = replace(options, weights=_of_markers(source.weights, "weight", genotypes))
+    return options
+
+
+def core_of(source: FromGenotypes, genotypes: Genotypes, options: GenomicOptions) -> list[str]:
+    """Ids of the core of APY."""
+    if isinstance(source.core, Path):
+        return read_ids(source.core, "a core").to_list()
+    if isinstance(source.core, int):
+        return core_at_random(genotypes, source.core, seed=SEED)
+    plain = replace(options, blend=0.0, tuning="none")
+    return core_by_eigenvalues(genomic_matrix(genotypes, plain), source.core or CORE_SHARE, seed=SEED)
+
+
+def read_ids(file: Path, what: str) -> pl.Series:
+    """Ids of a file with one column, or with a column ``id``; ``what`` needs them."""
+    table = read_table(file)
+    ids = table.text(table.frame.columns[0] if table.frame.width == 1 else "id").drop_nulls()
+    if ids.is_empty():
+        raise InputError(f"{table.name}: no ids below the header; {what} needs at least one animal")
+    return ids
+
+
+def _of_markers(file: Path, column: str, genotypes: Genotypes) -> NDArray[np.float64]:
+    """A number for each marker in use, from a file with the columns marker and ``column``."""
+    table: Table = read_table(file)
+    names, values = table.text("marker"), table.numbers(column)
+    wanted = genotypes.markers["marker"]
+    repeated = names.filter(names.is_duplicated()).unique(maintain_order=True)
+    if len(repeated):
+        raise InputError(
+            f"{table.name}: more than one {column} of {name_some(repeated.to_list())}; give each marker once"
+        )
+    found = positions(wanted, names)
+    lacking = (found < 0) | np.isnan(values[np.maximum(found, 0)])
+    if lacking.any():
+        without = wanted.filter(pl.Series(lacking)).to_list()
+        raise InputError(
+            f"{table.name}: no {column} of {counted(len(without), 'marker')} in use: {name_some(without)}; add the rows"
+        )
+    return np.asarray(values[found])

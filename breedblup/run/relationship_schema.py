@@ -1,0 +1,107 @@
+"""What `evaluation.toml` may say of a relationship: which keys, and which of them go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from breedblup.run.section import Count, Finite, Positive, Section, Text
+
+PedigreeKind = Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs"]
+GenomicKind = Literal["genomic", "single_step", "genomic_dominance"]
+
+G_KEYS = ("method", "frequencies", "blend", "blend_with", "ridge", "tuning", "order")
+"""Keys that `GenomicOptions` has under the same name."""
+
+_OF_G = (*G_KEYS, "frequency_file", "weight_file", "form", "core_file", "core_number", "core_share")
+_TAKEN: Mapping[str, tuple[str, ...]] = {
+    "pedigree": ("prune",),
+    "groups": ("prune", "ratio"),
+    "metafounders": ("file", "prune"),
+    "dominance": ("prune",),
+    "sire_mgs": ("prune",),
+    "relationship": ("file",),
+    "inverse": ("file",),
+    "genomic": _OF_G,
+    "genomic_dominance": ("frequencies", "frequency_file", "ridge"),
+    "single_step": (*_OF_G, "tau", "omega", "groups", "ratio", "gamma", "group_equations", "prune"),
+}
+"""Keys that go with each kind."""
+
+ESTIMATED = "estimate"
+"""What ``gamma`` says where Γ is to be found from the genotypes."""
+
+
+class RelationshipSection(Section):
+    """Made from the pedigree, from genotypes, or a file with a relationship matrix or its inverse as columns id1, id2, value.
+
+    ``metafounders`` is made from the pedigree and a file with Γ; ``ratio`` makes ``groups`` random. Of the keys of genomic
+    relationships None leaves the default of what they are handed to.
+    """
+
+    kind: Literal[PedigreeKind, GenomicKind, "relationship", "inverse"]
+    file: Text | None = None
+    prune: bool = False
+    ratio: Positive | None = None
+    method: Literal["vanraden1", "vanraden2", "yang"] | None = None
+    frequencies: Literal["observed", "half", "base"] | None = None
+    frequency_file: Text | None = None
+    weight_file: Text | None = None
+    blend: Finite | None = None
+    blend_with: Literal["a22", "identity"] | None = None
+    ridge: Finite | None = None
+    tuning: Literal["none", "unit", "chen", "mean", "vitezica"] | None = None
+    order: Literal["blend_tune", "tune_blend"] | None = None
+    form: Literal["auto", "explicit", "apy", "components", "markers"] = "auto"
+    core_file: Text | None = None
+    core_number: Count | None = None
+    core_share: Positive | None = None
+    tau: Positive = 1.0
+    omega: Finite = 1.0
+    groups: Literal["fixed", "random", "metafounders"] | None = None
+    gamma: Text | None = None
+    group_equations: Literal["full", "altered"] | None = None
+
+    @property
+    def genomic(self) -> bool:
+        """Whether it rests on genotypes."""
+        return self.kind in ("genomic", "single_step", "genomic_dominance")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _file_fits_kind(self) -> RelationshipSection:
+        if (self.file is None) == ("file" in _TAKEN[self.kind]):
+            raise ValueError(
+                '"pedigree" stands alone, and so do "groups", "dominance" and "sire_mgs"; { file = "k.csv", kind = '
+                '"relationship" } (or "inverse", or "metafounders" with Γ) names a file'
+            )
+        if self.prune and self.kind in ("relationship", "inverse"):
+            raise ValueError("prune goes with a pedigree, not with a file; leave it out")
+        if self.ratio is not None and not (self.kind == "groups" or self.groups == "random"):
+            raise ValueError('ratio is that of random groups; it goes with kind = "groups"')
+        return self
+
+    @model_validator(mode="after")
+    def _keys_fit_kind(self) -> RelationshipSection:
+        taken = _TAKEN[self.kind]
+        for key in self.__class__.model_fields:
+            if key in self.model_fields_set and key not in ("kind", *taken, "prune"):
+                raise ValueError(f'{key} does not go with kind = "{self.kind}", which takes {", ".join(taken)}')
+        cores = [key for key in ("core_file", "core_number", "core_share") if getattr(self, key) is not None]
+        if len(cores) > 1:
+            raise ValueError(f"{' and '.join(cores)} both choose the core; leave one of them out")
+        if cores and self.form not in ("auto", "apy"):
+            raise ValueError(
+                f'{cores[0]} chooses the core of form = "apy", and form is "{self.form}"; leave one of them out'
+            )
+        if self.frequencies is not None and self.frequency_file is not None:
+            raise ValueError("frequencies and frequency_file are both given; leave one of them out")
+        if (self.gamma is None) == (self.groups == "metafounders"):
+            raise ValueError('gamma (a file, or "estimate") goes with groups = "metafounders", which needs it')
+        return self
