@@ -1,7 +1,7 @@
-"""The command line: `breedblup check`, `breedblup run` and `breedblup reml`.
+"""The command line: `breedblup check`, `breedblup run`, `breedblup reml` and `breedblup predict`.
 
-Standard output is data (the table of `check`, the folder of `run`, the summary of `reml`), standard error is the log. Exit
-codes::
+Standard output is data (the table of `check`, the folder of `run`, the summary of `reml`, the predictions of `predict`), standard
+error is the log. Exit codes::
 
     0    done, or published
     2    wrong usage of the command
@@ -34,12 +34,18 @@ from numba.core import event
 from polars.exceptions import PanicException
 from rich.console import Console
 
+from breedblup.adjustment.markers.prediction import MissingMarkers
 from breedblup.analysis import Monitor
 from breedblup.errors import BreedblupError, NotConverged, ResourceError
+from breedblup.genotypes.matching import Flips, Palindromes
+from breedblup.io.genotypes.plink import PlinkIds
+from breedblup.io.genotypes.reading import GenotypeFormat
 from breedblup.report.text import describe_prepared
 from breedblup.run.config import read_config
 from breedblup.run.estimation import run_estimation
+from breedblup.run.genotype_input import GenotypeFile
 from breedblup.run.pipeline import check_evaluation, run_evaluation
+from breedblup.run.prediction import PredictionTask, predict_published, refuse_occupied, write_predictions
 
 REFUSED, NOT_CONVERGED, NO_RESOURCES, OWN_FAULT, STOPPED = 20, 30, 40, 50, 60
 
@@ -91,7 +97,7 @@ def check(file: ConfigurationFile) -> None:
     by row with their sum beside the variance of each trait. Nothing is solved or written.
     """
     with exit_codes():
-        print("\n".join(describe_prepared(check_evaluation(read_config(file)))), flush=True)
+        print("\n".join(describe_prepared(*check_evaluation(read_config(file)))), flush=True)
 
 
 @app.command(epilog="Example: breedblup run evaluation.toml --replace")
@@ -131,6 +137,43 @@ def reml(
         if folder is not None:
             config = dataclasses.replace(config, reml=dataclasses.replace(config.reml, folder=folder.resolve()))
         print(run_estimation(config, replace=replace, monitor=monitor), flush=True)
+
+
+@app.command(epilog="Example: breedblup predict results/2026-04 new.bed --output new.csv")
+def predict(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `breedblup run` published.")],
+    genotypes: Annotated[Path, typer.Argument(metavar="GENOTYPES", help="Genotypes of the new animals.")],
+    output: Annotated[Path | None, typer.Option("--output", help="Write to this file, not to standard output.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the file of --output.")] = False,
+    term: Annotated[str | None, typer.Option("--term", help="Random term, where several rest on genotypes.")] = None,
+    flips: Annotated[Flips, typer.Option("--flips", help="Markers that count the other allele.")] = "repair",
+    palindromes: Annotated[
+        Palindromes, typer.Option("--palindromes", help="A/T and C/G markers whose strand is in doubt.")
+    ] = "refuse",
+    missing_markers: Annotated[
+        MissingMarkers, typer.Option("--missing-markers", help="Markers that the new genotypes lack.")
+    ] = "error",
+    genotype_format: Annotated[
+        GenotypeFormat | None, typer.Option("--format", help="Of the genotypes; else told by the name of the file.")
+    ] = None,
+    marker_map: Annotated[Path | None, typer.Option("--map", help="Markers and alleles of genotypes as text.")] = None,
+    missing: Annotated[list[str] | None, typer.Option("--missing", help="Code of a missing call in text.")] = None,
+    ids: Annotated[PlinkIds, typer.Option("--ids", help="What PLINK's animals are called.")] = "iid",
+) -> None:
+    """Predict breeding values of newly genotyped animals from the marker effects of published results, as CSV.
+
+    Markers are found by name; those that count the other allele are repaired, which the log says. Nothing is evaluated anew.
+    """
+    with exit_codes():
+        file = GenotypeFile(genotypes, genotype_format, marker_map, tuple(missing or ()), ids)
+        if output is not None:
+            refuse_occupied(output, replace=replace)
+        table = predict_published(PredictionTask(results, file, term, flips, palindromes, missing_markers))
+        if output is None:
+            print(table.write_csv(), end="", flush=True)
+        else:
+            write_predictions(table, output, replace=replace)
+            _log.info("written %s", output)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -916,7 +918,10 @@ def apy_by_definition(g: Array, core: Sequence[int]) -> Array:
 def genomic_dominance_by_definition(calls: Array, p: Array) -> Array:
     """WW'/Σ(2pq)² (Vitezica et al. 2013); NaN where missing, which has 0 in W."""
     q = 1.0 - p
-    rows = [[{2.0: -2.0 * b**2, 1.0: 2.0 * a * b, 0.0: -2.0 * a**2}.get(x, 0.0) for x, a, b in zip(row, p, q, strict=True)] for row in calls.tolist()]
+    rows = [
+        [{2.0: -2.0 * b**2, 1.0: 2.0 * a * b, 0.0: -2.0 * a**2}.get(x, 0.0) for x, a, b in zip(row, p, q, strict=True)]
+        for row in calls.tolist()
+    ]
     w = np.array(rows)
     return np.asarray(w @ w.T / np.square(2.0 * p * q).sum())
 
@@ -932,3 +937,73 @@ def dropped_calls(rng: np.random.Generator, sire: Sequence[int], dam: Sequence[i
             inherited = alleles[parent, which, np.arange(base.shape[1])]
             alleles[i, k] = inherited if parent >= 0 else rng.random(base.shape[1]) < base[i]
     return np.asarray(alleles.sum(axis=1))
+
+
+# --- quality of genotypes ---------------------------------------------------------------------------------------------
+
+
+def conflicts_by_calls(calls: Array, animal: int, parents: Sequence[int]) -> tuple[int, int]:
+    """Markers at which all have a call, and those at which the animal's is impossible given one parent's or two parents'; -1 missing."""
+    compared = conflicts = 0
+    for j in range(calls.shape[1]):
+        given = [int(calls[parent, j]) for parent in parents]
+        own = int(calls[animal, j])
+        if min([own, *given]) < 0:
+            continue
+        compared += 1
+        gametes = [{0: (0,), 1: (0, 1), 2: (1,)}[call] for call in given] + [(0, 1)] * (2 - len(given))
+        conflicts += own not in {a + b for a in gametes[0] for b in gametes[1]}
+    return compared, conflicts
+
+
+def hardy_weinberg_by_enumeration(homozygous: int, heterozygous: int, other: int) -> float:
+    """Sum of the probabilities of all numbers of heterozygotes that are at most as probable as the one observed, as fractions."""
+    number, rare = homozygous + heterozygous + other, 2 * homozygous + heterozygous
+    weights = {}
+    for h in range(rare % 2, min(rare, 2 * number - rare) + 1, 2):
+        few = (rare - h) // 2
+        weights[h] = Fraction(2**h, factorial(few) * factorial(h) * factorial(number - few - h))
+    at_most = sum(weight for weight in weights.values() if weight <= weights[heterozygous])
+    return float(at_most / sum(weights.values()))
+
+
+def runs_by_walk(
+    calls: Sequence[int], chromosome: Sequence[int], position: Sequence[int], limits: Sequence[int]
+) -> list[tuple[int, int]]:
+    """First and last position of each run of homozygosity of an animal; limits as in the kernel."""
+    shortest, fewest, most_heterozygous, most_missing, widest = limits
+    found, j = [], 0
+    while j < len(calls):
+        if calls[j] not in (0, 2):
+            j += 1
+            continue
+        first = last = j
+        homozygous, heterozygous, missing = 1, 0, 0
+        j += 1
+        while j < len(calls) and chromosome[j] == chromosome[first] and position[j] - position[j - 1] <= widest:
+            heterozygous += calls[j] == 1
+            missing += calls[j] == -1
+            if heterozygous > most_heterozygous or missing > most_missing:
+                break
+            if calls[j] in (0, 2):
+                homozygous, last = homozygous + 1, j
+            j += 1
+        if homozygous >= fewest and position[last] - position[first] >= shortest:
+            found.append((position[first], position[last]))
+    return found
+
+
+# --- products with genotypes ------------------------------------------------------------------------------------------
+
+
+def centred_by_definition(calls: NDArray[np.int8], centre: Array, scale: Array) -> Array:
+    """Z: (x - centre) · scale, 0 where a call is -1."""
+    z = [[(x - c) * s if x >= 0 else 0.0 for x, c, s in zip(row, centre, scale, strict=True)] for row in calls]
+    return np.array(z).reshape(calls.shape)
+
+
+def codes_by_definition(calls: NDArray[np.int8]) -> NDArray[np.int64]:
+    """For each call which of the four codes (two copies, missing, one, none) it has: animals × markers × 4, one of four is 1."""
+    order = (2, -1, 1, 0)
+    ones = [[[int(x == code) for code in order] for x in row] for row in calls]
+    return np.array(ones, dtype=np.int64).reshape(*calls.shape, 4)

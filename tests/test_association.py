@@ -29,9 +29,16 @@ from test_marker_effects import (
 )
 
 import breedblup as bb
-from breedblup.adjustment.markers import MarkerInference, marker_effects, marker_inference, predict_genomic, window_variances
+from breedblup.adjustment.markers import (
+    MarkerInference,
+    marker_effects,
+    marker_inference,
+    predict_genomic,
+    window_variances,
+)
 from breedblup.errors import GenotypeError, ModelError, ResourceError
 from breedblup.genotypes import Genotypes
+from breedblup.relationship.single_step import h_inverse
 from breedblup.report import marker_plots
 from breedblup.report.marker_plots import plot_manhattan, plot_marker_effects, plot_marker_qq, plot_windows
 
@@ -68,6 +75,8 @@ def test_they_are_tests_of_fixed_effects() -> None:
     table = found.table
     np.testing.assert_allclose(table["p_value"], 2.0 * scipy.stats.norm.sf(np.abs(wanted)), rtol=1e-6)
     assert "errors from the exact PEV of 24 genotyped animals" in found.effects.made
+    best = int(np.abs(wanted).argmax())
+    assert repr(found).splitlines()[-1] == f"  smallest p   y: s{best}, -log10 p {found.minus_log10_p.max():.2f}"
 
 
 def test_errors_of_two_traits_by_dense_algebra() -> None:
@@ -110,24 +119,25 @@ def test_single_step_is_a_test_of_imputed_genotypes() -> None:
 
 
 def test_uniform_where_there_is_no_effect() -> None:
-    """Records from the model with no effect of the markers tested: each z is standard normal, so is the mean of many."""
+    """Records from the model, no marker with an effect beyond the variance of all: p-values are uniform."""
+    genotypes = some_genotypes(250, 250, seed=13)
+    matrix = matrix_of(genotypes, added=0.1)
     rng = np.random.default_rng(11)
-    root = np.linalg.cholesky(2.0 * MATRIX.dense())
-    squares = []
-    for _ in range(40):
-        y = 5.0 + root @ rng.normal(size=24) + np.sqrt(3.0) * rng.normal(size=24)
-        records = pl.DataFrame({"animal": GENOTYPES.ids, "y": y})
-        squares.append(float((marker_inference(ALONE, records, ONE, GBLUP, factor_bytes=0).z ** 2).mean()))
-    error = np.std(squares) / np.sqrt(len(squares))
-    assert abs(np.mean(squares) - 1.0) < 3.0 * error
-    assert error < 0.1
+    u = np.linalg.cholesky(2.0 * matrix.dense()) @ rng.normal(size=250)
+    records = pl.DataFrame({"animal": genotypes.ids, "y": 5.0 + u + np.sqrt(3.0) * rng.normal(size=250)})
+    found = marker_inference(ALONE, records, ONE, {"animal": gblup(matrix)}, factor_bytes=0)
+    assert scipy.stats.kstest(found.table["p_value"], "uniform").pvalue > 0.05
+    assert (found.z**2).mean() == pytest.approx(1.0, abs=3.0 * np.sqrt(2.0 / 250))
 
 
 def test_tiny_p_values_keep_their_digits() -> None:
     effects = marker_effects(bb.evaluate(ALONE, RECORDS, ONE, GBLUP))
     z = np.linspace(-60.0, 60.0, 36)[:, None]
     found = MarkerInference(replace(effects, estimates=z), np.ones((36, 1)), None)  # type: ignore[arg-type]
-    assert found.minus_log10_p[0, 0] == pytest.approx(783.6084, rel=1e-6)  # R: -(log(2) + pnorm(-60, log.p = TRUE)) / log(10)
+    tail = (
+        1800.0 + np.log(60.0 * np.sqrt(2.0 * np.pi)) - np.log1p(-1 / 60**2 + 3 / 60**4)
+    )  # Mills' ratio, asymptotically
+    assert found.minus_log10_p[0, 0] == pytest.approx((tail - np.log(2.0)) / np.log(10.0), rel=1e-12)
     assert found.table["p_value"][0] == 0.0
     assert found.table["minus_log10_p"].is_finite().all()
 
@@ -179,22 +189,69 @@ def test_forms_without_a_factor_are_refused() -> None:
     part = GBLUP["animal"].genomic
     assert part is not None
     markers = replace(GBLUP["animal"], genomic=replace(part, form="markers"))
-    with pytest.raises(ResourceError, match=r"need a factor of all equations, and relationships\['animal'\] is the single-step"):
+    with pytest.raises(
+        ResourceError, match=r"need a factor of all equations, and relationships\['animal'\] is the single-step"
+    ):
         marker_inference(ALONE, RECORDS, ONE, {"animal": markers})
     other = gblup(MATRIX, tau=1.3)
-    with pytest.raises(ModelError, match=r"^p-values of markers rest on var\(û\) = Gσ² - PEV, and the relationships of 'animal'"):
+    with pytest.raises(
+        ModelError, match=r"^p-values of markers rest on var\(û\) = Gσ² - PEV, and the relationships of 'animal'"
+    ):
         marker_inference(ALONE, RECORDS, ONE, {"animal": other})
 
 
+def test_forms_of_single_step() -> None:
+    """By the forms that h_inverse makes: the same effects, the same errors where there is a factor, else refused."""
+    pedigree, genotyped = family(60, range(20, 50, 2))
+    genotypes = replace(some_genotypes(15, 40, seed=9), ids=pl.Series("id", genotyped))
+    records = some_records(pedigree.ids)
+    explicit, components, markers, apy = (
+        h_inverse(pedigree, genotypes, form=form, core=genotyped[:8] if form == "apy" else None)  # type: ignore[arg-type]
+        for form in ("explicit", "components", "markers", "apy")
+    )
+    wanted = marker_inference(ALONE, records, ONE, {"animal": explicit})
+    found = marker_inference(ALONE, records, ONE, {"animal": components})
+    np.testing.assert_allclose(found.effects.estimates, wanted.effects.estimates, rtol=1e-6, atol=1e-10)
+    np.testing.assert_allclose(found.se, wanted.se, rtol=1e-6)
+    tight = bb.EvaluateOptions(pcg=bb.PcgOptions(tolerance=1e-11))
+    solved = marker_effects(bb.evaluate(ALONE, records, ONE, {"animal": markers}, options=tight))
+    np.testing.assert_allclose(solved.estimates, wanted.effects.estimates, rtol=1e-5, atol=1e-8)
+    with pytest.raises(
+        ResourceError, match=r"is the single-step form 'markers', of which none is made -> make it with form"
+    ):
+        marker_inference(ALONE, records, ONE, {"animal": markers})
+    with pytest.raises(
+        ModelError, match=r"among the genotyped animals are not G \(form 'apy', τ = 1\) -> make K⁻¹ in the form exp"
+    ):
+        marker_inference(ALONE, records, ONE, {"animal": apy})
+
+
+def test_groups_of_unknown_parents_are_refused() -> None:
+    frame = pl.DataFrame(
+        {"animal": [f"p{i}" for i in range(12)], "sire": ["g1", "g2"] * 6, "dam": ["g2", "g2", "g1"] * 4}
+    )
+    pedigree = bb.read_pedigree(frame, groups=["g1", "g2"])
+    genotypes = replace(some_genotypes(8, 30), ids=pl.Series("id", [f"p{i}" for i in range(8)]))
+    inverse = h_inverse(pedigree, genotypes, form="explicit")
+    with pytest.raises(
+        ModelError, match=r"and 'animal' has groups of unknown parents beside G -> take metafounders, or no gro"
+    ):
+        marker_inference(ALONE, some_records(pedigree.ids), ONE, {"animal": inverse})
+
+
 def test_memory_is_counted_first() -> None:
-    with pytest.raises(ResourceError, match=r"^exact p-values of markers need a factor of all equations: .* would take"):
+    with pytest.raises(
+        ResourceError, match=r"^exact p-values of markers need a factor of all equations: .* would take"
+    ):
         marker_inference(ALONE, RECORDS, ONE, GBLUP, options=bb.EvaluateOptions(memory_bytes=20_000))
     dense = 8 * 8 * 24**2
     many = some_genotypes(160, 36)
     wide = {"animal": gblup(matrix_of(many, added=0.2))}
     records = some_records(many.ids, repeated=1)
     assert dense < 8 * 8 * 160**2
-    with pytest.raises(ResourceError, match=r"^exact p-values of markers need dense matrices of 160 genotyped animals, 1\.56 MiB"):
+    with pytest.raises(
+        ResourceError, match=r"^exact p-values of markers need dense matrices of 160 genotyped animals, 1\.56 MiB"
+    ):
         marker_inference(ALONE, records, ONE, wide, options=bb.EvaluateOptions(memory_bytes=1_600_000))
 
 
@@ -233,7 +290,9 @@ def test_windows_of_base_pairs() -> None:
     assert found["markers"].to_list() == [3, 4, 4, 1] * 3
     assert found["start"].to_list()[:4] == [1000, 4000, 8000, 12000]
     nowhere = replace(effects, markers=effects.markers.with_columns(position=pl.lit(None, dtype=pl.Int64)))
-    with pytest.raises(ModelError, match=r"^windows of base pairs need the position of every marker -> take windows of mark"):
+    with pytest.raises(
+        ModelError, match=r"^windows of base pairs need the position of every marker -> take windows of mark"
+    ):
         window_variances(nowhere, GENOTYPES, size=10, unit="bp")
 
 
@@ -242,10 +301,14 @@ def test_windows_that_cannot_be_made() -> None:
     with pytest.raises(ModelError, match=r"^the unit of windows is 'cM'; it can be 'markers' or 'bp'$"):
         window_variances(effects, GENOTYPES, unit="cM")  # type: ignore[arg-type]
     for size in (0, 1.5, True):
-        with pytest.raises(ModelError, match=rf"^the size of windows is {size}; it has to be a whole number of markers from 1"):
+        with pytest.raises(
+            ModelError, match=rf"^the size of windows is {size}; it has to be a whole number of markers from 1"
+        ):
             window_variances(effects, GENOTYPES, size=size)  # type: ignore[arg-type]
     turned = GENOTYPES.markers.with_columns(allele1=pl.lit("G"), allele2=pl.lit("A"))
-    with pytest.raises(GenotypeError, match=r"^genotypes: 36 markers of the effects not there with the same alleles: 's0', .* -> "):
+    with pytest.raises(
+        GenotypeError, match=r"^genotypes: 36 markers of the effects not there with the same alleles: 's0', .* -> "
+    ):
         window_variances(effects, replace(GENOTYPES, markers=turned))
     silent = replace(effects, estimates=np.zeros((36, 1)))
     assert window_variances(silent, GENOTYPES)["share"].is_null().all()
@@ -262,8 +325,8 @@ def found() -> MarkerInference:
 def test_manhattan(found: MarkerInference, tmp_path: Path) -> None:
     figure = plot_manhattan(found, level=0.01)
     top, bottom = figure.axes
-    assert top.get_title(loc="left") == "p-values of markers, y direct"
-    assert bottom.get_title(loc="left") == "p-values of markers, x direct"
+    assert top.get_title(loc="left") == "p-values of markers, y"
+    assert bottom.get_title(loc="left") == "p-values of markers, x"
     assert [label.get_text() for label in top.get_xticklabels()] == ["1", "2", "X"]
     drawn = np.concatenate([line.get_ydata() for line in bottom.lines[:3]])
     np.testing.assert_array_equal(drawn, found.minus_log10_p[:, 1])
@@ -277,7 +340,9 @@ def test_manhattan(found: MarkerInference, tmp_path: Path) -> None:
 
 
 def test_manhattan_of_markers_without_a_map(found: MarkerInference) -> None:
-    bare = table_of_markers(36).with_columns(chromosome=pl.lit(None, dtype=pl.String), position=pl.lit(None, dtype=pl.Int64))
+    bare = table_of_markers(36).with_columns(
+        chromosome=pl.lit(None, dtype=pl.String), position=pl.lit(None, dtype=pl.Int64)
+    )
     unknown = replace(found, effects=replace(found.effects, markers=bare), se=np.full((36, 2), np.nan))
     top, _ = plot_manhattan(unknown).axes
     assert [label.get_text() for label in top.get_xticklabels()] == ["?"]
@@ -290,11 +355,15 @@ def test_quantiles(found: MarkerInference, monkeypatch: pytest.MonkeyPatch) -> N
     diagonal, points = left.lines
     np.testing.assert_allclose(points.get_ydata(), np.sort(found.minus_log10_p[:, 0])[::-1])
     np.testing.assert_allclose(points.get_xdata(), -np.log10((np.arange(36) + 0.5) / 36))
-    inflation = np.median(found.z[:, 0] ** 2) / 0.4549364  # R: qchisq(0.5, 1)
+    inflation = (
+        np.median(found.z[:, 0] ** 2) / scipy.stats.norm.ppf(0.75) ** 2
+    )  # the median of χ² is that of |z|, squared
     assert f"λ = {inflation:.3f}" in left.get_xlabel()
     band = left.collections[0].get_paths()[0].vertices
     smallest = band[np.isclose(band[:, 0], diagonal.get_xdata()[0])][:, 1]
-    np.testing.assert_allclose([smallest.min(), smallest.max()], -np.log10(1 - np.array([0.025, 0.975]) ** (1 / 36)), rtol=1e-6)
+    np.testing.assert_allclose(
+        [smallest.min(), smallest.max()], -np.log10(1 - np.array([0.025, 0.975]) ** (1 / 36)), rtol=1e-6
+    )
     monkeypatch.setattr(marker_plots, "MOST_DRAWN", 10)
     shown = plot_marker_qq(found).axes[0].lines[1].get_ydata()
     assert len(shown) <= 10
@@ -315,7 +384,9 @@ def test_effects_and_windows_are_drawn(found: MarkerInference) -> None:
 
 
 def test_chromosomes_stand_in_order() -> None:
-    effects = replace(small_effects(), markers=table_of_markers(9).with_columns(chromosome=pl.Series(["10", "2", "MT"] * 3)))
+    effects = replace(
+        small_effects(), markers=table_of_markers(9).with_columns(chromosome=pl.Series(["10", "2", "MT"] * 3))
+    )
     axes = plot_marker_effects(effects).axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "10", "MT"]
 

@@ -299,6 +299,11 @@ def test_declared_codes_of_missing_calls(tmp_path: Path) -> None:
         ("t.csv", "id\na\n", r"t\.csv:1: 'id' is an id and no call -> separate calls by comma, tab or blank"),
         ("t.csv", "id,s1,s1\na,0,1\n", r"t\.csv:1: more than one column is called 's1'"),
         ("t.txt", "id s1 s1\na 0 1\n", r"t\.txt, markers, rows 0, 1: more than one marker is called 's1'"),
+        (
+            "t.csv",
+            "id,s1,\na,0,\nb,0,1\n",
+            r"t\.csv:3: a call in the last column, which the header gives no name -> name",
+        ),
         ("t.csv", "", r"t\.csv: the file is empty"),
         ("f.txt", "a 012\nb 01\n", r"f\.txt:2: 2 calls, where the first line has 3 -> add or remove the difference"),
         (
@@ -513,6 +518,15 @@ def test_what_cannot_be_written_leaves_nothing(
 def test_what_a_format_cannot_hold(tmp_path: Path, name: str, ids: list[str], message: str) -> None:
     with pytest.raises(GenotypeError, match=message):
         write_genotypes(Genotypes.from_calls([[1]], ids, source="toy"), tmp_path / name)
+
+
+def test_a_blank_anywhere_is_refused(tmp_path: Path, bed: Path, genotypes: Genotypes) -> None:
+    animals = read_fam(bed).with_columns(pl.lit("no value").alias("phenotype"))
+    with pytest.raises(GenotypeError, match=r"toy: phenotype 'no value', .* holds a blank, which PLINK"):
+        write_plink(genotypes, tmp_path / "g", animals=animals)
+    odd = Genotypes.from_calls(CALLS, IDS, MARKERS.with_columns(pl.lit("scaffold 1").alias("chromosome")), source="toy")
+    with pytest.raises(GenotypeError, match=r"toy: chromosome 'scaffold 1'"):
+        write_plink(odd, tmp_path / "g")
 
 
 def test_a_fam_for_all_animals_is_needed(tmp_path: Path, bed: Path, genotypes: Genotypes) -> None:

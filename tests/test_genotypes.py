@@ -58,6 +58,10 @@ def test_subsets_share_the_store() -> None:
     assert part.ids.to_list() == ["a7", "a0", "a3"]
     assert part.markers["marker"].to_list() == ["M7", "M3"]
     assert (part.calls() == calls[np.ix_([7, 0, 3], [6, 2])]).all()
+    assert (
+        part.at_markers([1, 0]).markers["marker"].to_list()
+        == part.at_markers(part.markers["marker"][::-1]).markers["marker"].to_list()
+    )
     again = part.of_animals(["a3", "a7"]).at_markers(["M3"])
     assert again.packed is whole.packed
     assert (again.calls() == calls[np.ix_([3, 7], [2])]).all()
@@ -129,6 +133,7 @@ def test_kinds_of_arrays(calls: object, missing: tuple[float, ...]) -> None:
 def test_one_marker_and_all_missing() -> None:
     genotypes = Genotypes.from_calls([[-1], [-1]], [1, 2])
     assert genotypes.ids.to_list() == ["1", "2"]
+    assert genotypes.of_animals([2]).ids.to_list() == ["2"]
     assert genotypes.counts.tolist() == [[0, 0, 0, 2]]
     assert np.isnan(genotypes.frequencies).all()
 
@@ -164,7 +169,9 @@ def test_refused_names() -> None:
     ):
         Genotypes.from_calls(calls, ["x", "y", "z"], pl.DataFrame({"snp": ["s", "t"]}))
     wrong = pl.DataFrame({"marker": ["s", "t"], "position": ["17", "far"]})
-    with pytest.raises(GenotypeError, match=r"column 'position' of marker 't' is 'far' where a whole number belongs"):
+    with pytest.raises(
+        GenotypeError, match=r"column 'position' of marker 't' is 'far' where a whole number belongs -> correct it"
+    ):
         Genotypes.from_calls(calls, ["x", "y", "z"], wrong)
     with pytest.raises(GenotypeError, match=r"0, 1 and 2 are calls and cannot be missing as well"):
         Genotypes.from_calls(calls, ["x", "y", "z"], missing=[0])

@@ -119,7 +119,9 @@ def family(n: int = 12, genotyped: Sequence[int] = (2, 3, 5, 6, 7, 9)) -> tuple[
     """Four founders, then offspring of earlier animals, sires even and dams odd; some are genotyped."""
     rng = np.random.default_rng(3)
     ids = [f"p{i}" for i in range(n)]
-    parents = [("", "") if i < 4 else (ids[2 * rng.integers(i // 2)], ids[2 * rng.integers(i // 2) + 1]) for i in range(n)]
+    parents = [
+        ("", "") if i < 4 else (ids[2 * rng.integers(i // 2)], ids[2 * rng.integers(i // 2) + 1]) for i in range(n)
+    ]
     frame = pl.DataFrame({"animal": ids, "sire": [p[0] for p in parents], "dam": [p[1] for p in parents]})
     return bb.read_pedigree(frame), [ids[k] for k in genotyped]
 
@@ -216,8 +218,10 @@ def test_tables() -> None:
     assert table["trait"].to_list() == ["y"] * 9 + ["x"] * 9
     p = effects.frequency
     np.testing.assert_allclose(table["variance"][:9], 2 * p * (1 - p) * effects.estimates[:, 0] ** 2)
-    assert repr(effects).splitlines()[0] == "Effects of 9 markers on y direct, x direct (animal)"
+    assert repr(effects).splitlines()[0] == "Effects of 9 markers on y, x (animal)"
     assert "reliability  exact, from 4 vectors" in repr(effects)
+    maternal = replace(effects, coordinates=(("y", "direct"), ("y", "maternal")))
+    assert repr(maternal).splitlines()[0] == "Effects of 9 markers on y direct, y maternal (animal)"
     bounds = replace(effects, factor=replace(effects.factor, shares=(0.9, 1.0)))
     assert "reliability  lower bounds, 90 % of the variance kept, from 4 vectors" in repr(bounds)
     assert "reliability  none" in repr(replace(effects, factor=None))
@@ -245,13 +249,19 @@ def test_terms_that_have_no_markers() -> None:
     model = bb.Model.from_formula("y ~ 1 + (1 | animal) + (1 | other)")
     variances = bb.VarianceComponents({"animal": 2.0, "other": 1.0}, residual=3.0)
     evaluation = bb.evaluate(model, records, variances, {"animal": inverse, "other": inverse})
-    with pytest.raises(ModelError, match=r"^several random terms rest on genotypes: 'animal', 'other' -> name one, term"):
+    with pytest.raises(
+        ModelError, match=r"^several random terms rest on genotypes: 'animal', 'other' -> name one, term"
+    ):
         marker_effects(evaluation)
     assert marker_effects(evaluation, "other").term == "other"
-    with pytest.raises(ModelError, match=r"^no random term 'animl'; did you mean 'animal'\? of this evaluation rests on gen"):
+    with pytest.raises(
+        ModelError, match=r"^no random term 'animl'; did you mean 'animal'\? of this evaluation rests on gen"
+    ):
         marker_effects(evaluation, "animl")
     plain = bb.evaluate(ALONE, records, ONE)
-    with pytest.raises(ModelError, match=r"^no random term of this evaluation rests on genotypes \(those that do: none\)"):
+    with pytest.raises(
+        ModelError, match=r"^no random term of this evaluation rests on genotypes \(those that do: none\)"
+    ):
         marker_effects(plain)
 
 
@@ -264,7 +274,9 @@ def test_a_matrix_that_is_not_of_copies() -> None:
     matrix = matrix_of(genotypes, added=0.1)
     matrix = replace(matrix, z=Heterozygotes(genotypes, matrix.z.centre, matrix.z.scale))
     evaluation = bb.evaluate(ALONE, some_records(genotypes.ids), ONE, {"animal": gblup(matrix)})
-    with pytest.raises(ModelError, match=r"^the G of 'animal' is not made of copies of an allele -> its markers have no"):
+    with pytest.raises(
+        ModelError, match=r"^the G of 'animal' is not made of copies of an allele -> its markers have no"
+    ):
         marker_effects(evaluation)
 
 
@@ -322,24 +334,32 @@ def test_table_for_people(tmp_path: Path) -> None:
     write_marker_table(effects, tmp_path / "effects.csv")
     found = pl.read_csv(tmp_path / "effects.csv", schema_overrides={"chromosome": pl.String})
     assert found["estimate"].to_list() == effects.estimates.T.ravel().tolist()
-    with pytest.raises(InputError, match=r"^effects\.csv: there are no effects of markers in it -> give a file that write_m"):
+    with pytest.raises(
+        InputError, match=r"^effects\.csv: there are no effects of markers in it -> give a file that write_m"
+    ):
         read_marker_effects(tmp_path / "effects.csv")
 
 
 def test_files_that_are_no_effects(tmp_path: Path) -> None:
     place = tmp_path / "effects.parquet"
     pl.DataFrame({"marker": ["a"]}).write_parquet(place)
-    with pytest.raises(InputError, match=r"^effects\.parquet: there are no effects of markers in it -> give a file that"):
+    with pytest.raises(
+        InputError, match=r"^effects\.parquet: there are no effects of markers in it -> give a file that"
+    ):
         read_marker_effects(place)
     write_marker_effects(small_effects(), place)
     said = json.loads(pl.read_parquet_metadata(place)[KEY])
     frame = pl.read_parquet(place)
     frame.write_parquet(place, metadata={KEY: json.dumps(said | {"version": 2})})
-    with pytest.raises(InputError, match=r"effects of markers in layout 2, and this breedblup reads up to 1 -> update it"):
+    with pytest.raises(
+        InputError, match=r"effects of markers in layout 2, and this breedblup reads up to 1 -> update it"
+    ):
         read_marker_effects(place)
     for other in (frame.reverse(), frame.head(8), frame.with_columns(allele1=pl.lit("T"))):
         other.write_parquet(place, metadata={KEY: json.dumps(said)})
-        with pytest.raises(InputError, match=r"markers or alleles are not those that the effects were written with -> write"):
+        with pytest.raises(
+            InputError, match=r"markers or alleles are not those that the effects were written with -> write"
+        ):
             read_marker_effects(place)
     place.write_bytes(place.read_bytes()[:-200])
     with pytest.raises(InputError, match="not a whole Parquet file"):
@@ -350,7 +370,9 @@ def test_files_that_are_no_effects(tmp_path: Path) -> None:
 
 def test_places_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     effects = small_effects()
-    with pytest.raises(PublishError, match=r"e\.parquet: cannot be written \(.*\) -> name a file in a folder that is there$"):
+    with pytest.raises(
+        PublishError, match=r"e\.parquet: cannot be written \(.*\) -> name a file in a folder that is there$"
+    ):
         write_marker_effects(effects, tmp_path / "none" / "e.parquet")
 
     def full(*given: Any, **named: Any) -> None:

@@ -90,9 +90,7 @@ def test_published_candidates() -> None:
     records = pl.read_csv(folder / "data.csv", schema_overrides={"animal": pl.String}).filter(set="reference")
     variances = bb.VarianceComponents({"animal": 35.241}, residual=245.0)
     model = bb.Model.from_formula("dyd ~ 1 + (1 | animal)")
-    found = predict_genomic(
-        marker_inference(model, records, variances, {"animal": gblup(matrix)}).effects, candidates
-    )
+    found = predict_genomic(marker_inference(model, records, variances, {"animal": gblup(matrix)}).effects, candidates)
     names = found["id"].to_list()
     np.testing.assert_allclose(found["gebv"], [wanted["dgv"][name] for name in names], rtol=0, atol=1e-8)
     diagonal = matrix_of(candidates, matrix.z, added=0.01).diagonal()
@@ -135,9 +133,13 @@ def test_residual_polygenic_part_by_pedigree() -> None:
     assert (found["polygenic"].abs() > 1e-3).all()
     again = predict_from_evaluation(evaluation, young, bb.a_inverse(later))
     np.testing.assert_allclose(again["gebv"], wanted, rtol=1e-9)
-    with pytest.raises(ModelError, match=r"^G was blended with 0\.3 of A₂₂, and the residual polygenic part of new animals"):
+    with pytest.raises(
+        ModelError, match=r"^G was blended with 0\.3 of A₂₂, and the residual polygenic part of new animals"
+    ):
         predict_from_evaluation(evaluation, young)
-    with pytest.raises(PedigreeError, match=r"^the pedigree lacks 'n1' and 'n2', genotyped -> give one with|'n1', 'n2', gen"):
+    with pytest.raises(
+        PedigreeError, match=r"^the pedigree lacks 'n1', 'n2', genotyped -> give one with all genotyped animals, old"
+    ):
         predict_from_evaluation(evaluation, young, pedigree)
 
 
@@ -149,7 +151,8 @@ def names(pedigree: bb.Pedigree, parent: str) -> list[str]:
 def test_tau_is_refused_where_it_would_be_inexact() -> None:
     matrix = matrix_of(OLD, added=0.2)
     evaluation = bb.evaluate(ALONE, some_records(OLD.ids), ONE, {"animal": gblup(matrix, tau=1.2)})
-    with pytest.raises(ModelError, match=r"holds τG⁻¹ with τ = 1\.2, and only with 1 is the expectation of new animals"):
+    why = r"^predictions of new animals are those of a full run where these animals are related by G, and the relationships"
+    with pytest.raises(ModelError, match=why):
         predict_from_evaluation(evaluation, YOUNG)
 
 
@@ -185,7 +188,10 @@ def test_reliabilities_of_turned_markers() -> None:
     np.testing.assert_allclose(
         predict_genomic(found, swapped(YOUNG, [1, 2, 20]))["reliability"], predict_genomic(found, YOUNG)["reliability"]
     )
-    some, z = YOUNG.at_markers(np.arange(20)), np.where(YOUNG.calls() < 0, 0.0, YOUNG.calls() - found.centre) * found.scale
+    some, z = (
+        YOUNG.at_markers(np.arange(20)),
+        np.where(YOUNG.calls() < 0, 0.0, YOUNG.calls() - found.centre) * found.scale,
+    )
     assert found.factor is not None
     predicted = ((z / found.scale)[:, :20] @ found.factor.vectors[0][:20]) ** 2
     p, rest = found.frequency, slice(20, None)
@@ -196,7 +202,9 @@ def test_reliabilities_of_turned_markers() -> None:
 
 def test_markers_that_are_lacking(effects: MarkerEffects) -> None:
     some = YOUNG.at_markers(np.arange(3, M))
-    with pytest.raises(GenotypeError, match=r"^genotypes: 3 markers of the 30 that have effects are lacking: 's0', 's1', 's2' -> "):
+    with pytest.raises(
+        GenotypeError, match=r"^genotypes: 3 markers of the 30 that have effects are lacking: 's0', 's1', 's2' -> "
+    ):
         predict_genomic(effects, some)
     found = predict_genomic(effects, some, missing_markers="mean")
     z = np.where(YOUNG.calls() < 0, 0.0, YOUNG.calls() - effects.centre)[:, 3:]

@@ -91,7 +91,9 @@ def test_blupf90_ss_tour(run: str) -> None:
         {"animal": as_stored(relationship)},
         options=DIRECT,
     )
-    effect = {(term, level): value for term, level, value in evaluation.fixed.select("term", "level", "estimate").rows()}
+    effect = {
+        (term, level): value for term, level, value in evaluation.fixed.select("term", "level", "estimate").rows()
+    }
     contrasts = {
         "S1-S2": effect["s", "S1"] - effect["s", "S2"],
         "A2-A1": effect["a", "A2"] - effect["a", "A1"],

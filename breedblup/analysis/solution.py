@@ -193,7 +193,11 @@ def _evaluation(
         "records_without_effect": design.counts.without_effect,
         "animals": max((term.relationship.animals for term in design.random if term.relationship), default=0),
         "genotyped": max(
-            (term.relationship.genomic.rows.size for term in design.random if term.relationship and term.relationship.genomic),
+            (
+                term.relationship.genomic.rows.size
+                for term in design.random
+                if term.relationship and term.relationship.genomic
+            ),
             default=0,
         ),
         "equations": layout.size,

@@ -21,10 +21,12 @@ from breedblup.mme import (
     factor_fixed,
     group_equations,
 )
-from breedblup.mme.marker_preconditioner import MarkerPreconditioner, seen_by_records
-from breedblup.mme.marker_system import MarkerSystem
+from breedblup.mme.marker_preconditioner import MarginalPreconditioner, MarkerPreconditioner, seen_by_records
+from breedblup.mme.marker_system import MarkerSystem, MarkerTerm
 from breedblup.mme.reduction import ReducedEquations, Reduction, analyse_reduction, eliminable
 from breedblup.mme.remainders import RemainderOfTerm, with_remainders
+from breedblup.relationship.marker_form import marker_operator
+from breedblup.relationship.single_step_operator import SingleStepOperator
 from breedblup.solvers.locality import locality_order
 from breedblup.solvers.operators import AccurateOperator, LowerOperator
 from breedblup.solvers.preconditioners import FixedAndBlocks, Preconditioner
@@ -217,11 +219,32 @@ class OrderedSystem:
                 "equations are not positive definite -> look at its variances",
                 equation,
             ) from None
-        if self.markers is None:
-            return stored
-        term = self.system.equations.markers
-        assert term is not None
-        return MarkerPreconditioner.of(self.markers, stored, seen_by_records(self.system.lhs, term))
+        if self.markers is not None:
+            return self._with_markers(self.markers, stored, self.system.equations.markers)
+        whole: Preconditioner = stored
+        for part in self.system.equations.remainders:
+            whole = self._with_components(part, whole)
+        return whole
+
+    def _with_markers(
+        self, system: MarkerSystem, stored: Preconditioner, laid_out: MarkerTerm | None
+    ) -> MarkerPreconditioner:
+        assert laid_out is not None
+        return MarkerPreconditioner.of(system, stored, seen_by_records(self.system.lhs, laid_out))
+
+    def _with_components(self, part: RemainderOfTerm, whole: Preconditioner) -> Preconditioner:
+        """That of marker effects, for a term whose G⁻¹ is made of products with genotypes anyway."""
+        layout = self.system.equations.layout
+        inverse = layout.terms[part.number].relationship
+        assert inverse is not None
+        if inverse.genomic is None or inverse.genomic.form != "components":
+            return whole
+        if not isinstance(inverse.operator, SingleStepOperator) or inverse.genomic.tau != 1.0:
+            return whole
+        operator = marker_operator(inverse.operator.source, inverse.genomic.matrix, inverse.genomic.rows)
+        laid_out = MarkerTerm.of(layout, part.number, operator, part.precision)
+        system = MarkerSystem(self.operator, self.stored.locality.order.size, laid_out.at(self._place))
+        return MarginalPreconditioner(self._with_markers(system, whole, laid_out))
 
     def bound(self, variances: VarianceComponents, fixed: RankFactor) -> Callable[[_Vector, _Vector], float]:
         """How far an iterate in this order is from the solution; ``fixed`` is what `System.factor_fixed` gave."""

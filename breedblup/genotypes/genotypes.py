@@ -85,7 +85,7 @@ class Genotypes:
         GenotypeError
             If ids or markers are repeated or without a name, or the store has another shape than they say.
         """
-        text = pl.Series("id", ids if _is_text(ids) else [str(name) for name in ids], dtype=pl.String)
+        text = _as_text(ids)
         table = complete_markers(markers, source)
         refuse_duplicates(text, "animal", source, None, "give each animal once, under a name of its own")
         refuse_duplicates(table["marker"], "marker", f"{source}, markers,", None, "give each marker a name of its own")
@@ -195,7 +195,7 @@ class Genotypes:
         GenotypeError
             If one of them has no genotype, or is named twice.
         """
-        wanted = pl.Series("id", list(ids), dtype=pl.String)
+        wanted = _as_text(ids)
         refuse_duplicates(wanted, "animal", f"{self.source}, list of animals,", None, "name each animal once")
         found = self.positions_of(wanted)
         if (found < 0).any():
@@ -203,7 +203,7 @@ class Genotypes:
             raise GenotypeError(f"{self.source}: no genotype of {name_some(lacking)} -> leave them out of the list")
         return replace(self, ids=wanted, places=self.places[found])
 
-    def at_markers(self, chosen: NDArray[np.bool_] | NDArray[np.integer] | Sequence[str] | pl.Series) -> Genotypes:
+    def at_markers(self, chosen: NDArray[np.bool_] | NDArray[np.integer] | Sequence[Any] | pl.Series) -> Genotypes:
         """The markers of a mask, by number or by name, in this order; the store is shared.
 
         Raises
@@ -211,16 +211,15 @@ class Genotypes:
         GenotypeError
             If one of them is not there, or is named twice; if a mask has not one value for each marker.
         """
-        numbers = self._numbers_of(chosen)
+        numbers = self._numbers_of(chosen if isinstance(chosen, pl.Series) else np.asarray(chosen))
         return replace(self, markers=self.markers[numbers], rows=self.rows[numbers])
 
-    def _numbers_of(
-        self, chosen: NDArray[np.bool_] | NDArray[np.integer] | Sequence[str] | pl.Series
-    ) -> NDArray[np.integer]:
+    def _numbers_of(self, chosen: NDArray[Any] | pl.Series) -> NDArray[np.int64]:
+        """Numbers of the markers of a mask, by number or by name."""
         m = self.markers.height
-        if not isinstance(chosen, np.ndarray):
+        if isinstance(chosen, pl.Series) or chosen.dtype.kind not in "biu":
             names = pl.Series("marker", list(chosen), dtype=pl.String)
-            numbers: NDArray[np.integer] = positions(names, self.markers["marker"])
+            numbers = positions(names, self.markers["marker"]).astype(np.int64)
             lacking = names.filter(pl.Series(numbers < 0)).to_list()
             if lacking:
                 raise GenotypeError(f"{self.source}: no marker {name_some(lacking)} -> leave them out of the list")
@@ -276,5 +275,7 @@ def _some(number: int, noun: str) -> str:
     return counted(number, noun) if number else f"no {noun}"
 
 
-def _is_text(ids: Sequence[str] | pl.Series) -> bool:
-    return isinstance(ids, pl.Series) and ids.dtype == pl.String
+def _as_text(ids: Sequence[str] | pl.Series) -> pl.Series:
+    """Ids of any type as a series of text."""
+    text = isinstance(ids, pl.Series) and ids.dtype == pl.String
+    return pl.Series("id", ids if text else [None if name is None else str(name) for name in ids], dtype=pl.String)

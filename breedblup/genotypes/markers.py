@@ -38,6 +38,8 @@ def complete_markers(frame: pl.DataFrame, source: str) -> pl.DataFrame:
     made = []
     for name, kind in MARKER_COLUMNS.items():
         series = frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, dtype=kind)
+        if name != "marker" and series.dtype == pl.String:
+            series = series.set(series == "", None)
         cast = series.cast(kind, strict=False)
         wrong = (cast.is_null() & series.is_not_null()).arg_true()
         if len(wrong):

@@ -178,17 +178,18 @@ def multiply_packed_transposed(
                     out[j, 1] += weigh_missing(row, w, lanes)
 
 
-@parallel_kernel
+@kernel
 def unpack_planes(
     packed: NDArray[np.uint8],
     rows: NDArray[np.int64],
+    first: int,
     centre: NDArray[np.float64],
     scale: NDArray[np.float64],
     out: NDArray[Any],
 ) -> None:
-    """Centred, scaled calls of all animals of the store at some markers: ``out`` (markers × 4 × bytes), in planes."""
-    for j in prange(rows.size):
-        row, line, c, s = packed[rows[j]], out[j], centre[j], scale[j]
+    """Centred, scaled calls of the animals in some bytes at some markers: ``out`` (markers × 4 × bytes), in planes."""
+    for j in range(rows.size):
+        row, line, c, s = packed[rows[j], first : first + out.shape[2]], out[j], centre[j], scale[j]
         for place in range(4):
             plane = line[place]
             for i in range(row.size):
@@ -197,7 +198,7 @@ def unpack_planes(
                 plane[i] = (np.float64(np.int32(2 - low - high)) - c) * s if low <= high else 0.0
 
 
-@parallel_kernel
+@kernel
 def unpack_values(
     packed: NDArray[np.uint8],
     rows: NDArray[np.int64],
@@ -206,7 +207,7 @@ def unpack_values(
     out: NDArray[Any],
 ) -> None:
     """What stands for the codes of some animals at some markers (``values``, markers × 4): ``out`` (markers × animals)."""
-    for j in prange(rows.size):
+    for j in range(rows.size):
         row, line, table = packed[rows[j]], out[j], values[j]
         for i in range(places.size):
             line[i] = table[(row[places[i] >> 2] >> (2 * (places[i] & 3))) & 3]

@@ -48,6 +48,16 @@ class MarkerTerm:
     others: NDArray[np.int64]
     precision: NDArray[np.float64]
 
+    @classmethod
+    def of(
+        cls, layout: EquationLayout, k: int, relationship: MarkerOperator, precision: NDArray[np.float64]
+    ) -> MarkerTerm:
+        """The k-th term of a layout."""
+        genotyped, others = (
+            equations_of_rows(layout, k, rows) for rows in (relationship.genotyped, relationship.others)
+        )
+        return cls(k, relationship, genotyped, others, precision)
+
     def at(self, place: NDArray[np.integer]) -> MarkerTerm:
         """The same in another order of the equations, of which ``place`` says where each stands."""
         genotyped, others = (place[rows].astype(np.int64) for rows in (self.genotyped, self.others))
@@ -76,8 +86,7 @@ def marker_term(layout: EquationLayout, precisions: Sequence[NDArray[np.float64]
     if not found:
         return None
     k, operator = found[0]
-    genotyped, others = (equations_of_rows(layout, k, rows) for rows in (operator.genotyped, operator.others))
-    return MarkerTerm(k, operator, genotyped, others, precisions[k])
+    return MarkerTerm.of(layout, k, operator, precisions[k])
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,9 @@ class MarkerSystem:
     def duals(self, x: _Vector) -> NDArray[np.float64]:
         """G⁻¹u₂ = C⁻¹ã₂, genotyped × c."""
         residual = x[self.term.genotyped]
-        return self.term.relationship.residual_inverse(residual, self.term.relationship.blocks.multiply_inverse(residual))
+        return self.term.relationship.residual_inverse(
+            residual, self.term.relationship.blocks.multiply_inverse(residual)
+        )
 
     def _parts(self, x: _Vector) -> tuple[tuple[_Vector, _Vector], tuple[_Vector, _Vector], _Vector]:
         """ã₂ and its imputation, Zg and its imputation, and (b, u)."""

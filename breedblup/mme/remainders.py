@@ -25,12 +25,15 @@ class RemainderOfTerm:
 
     Attributes
     ----------
+    number
+        Of the term.
     places
         Equation of each row of Δ and each effect of a level (rows × c).
     precision
         P, c × c.
     """
 
+    number: int
     remainder: Remainder
     places: NDArray[np.int64]
     precision: NDArray[np.float64]
@@ -78,7 +81,7 @@ def remainders_of(layout: EquationLayout, precisions: Sequence[NDArray[np.float6
     for k, term in enumerate(layout.terms):
         remainder = None if term.relationship is None else term.relationship.remainder
         if remainder is not None and layout.width(k):
-            found.append(RemainderOfTerm(remainder, equations_of_rows(layout, k, remainder.rows), precisions[k]))
+            found.append(RemainderOfTerm(k, remainder, equations_of_rows(layout, k, remainder.rows), precisions[k]))
     return tuple(found)
 
 

@@ -27,14 +27,13 @@ BLEND = f"{RIDGE}, or blend it (blend=0.05) with A22 or I"
 
 @dataclass(frozen=True)
 class DenseOperator:
-    """K and K⁻¹ as arrays, n × n."""
+    """K and K⁻¹ as arrays, n × n; `entries` share the numbers of K⁻¹."""
 
     inverse: NDArray[np.float64]
     direct: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        for array in (self.inverse, self.direct):
-            array.flags.writeable = False
+        self.direct.flags.writeable = False  # K⁻¹ stays writable: kernels are compiled anew for read-only values
 
     def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """K⁻¹ V for an n × k block."""
@@ -145,8 +144,10 @@ def identical_pair(genotypes: Genotypes) -> tuple[str, str] | None:
 
 
 def _refuse_few_dimensions(matrix: GenomicMatrix) -> None:
-    """`NotPositiveDefinite` where ZZ' + a11' is singular for a reason that can be named beforehand."""
+    """`NotPositiveDefinite` where ZZ' + a11' is singular for a reason that can be named, and rounding could hide."""
     n, m = matrix.z.genotypes.shape
+    if identical_pair(matrix.z.genotypes) is not None:
+        raise singular(matrix.z.genotypes, "G", -1, "")
     if n > m + (matrix.constant > 0.0):
         raise singular(matrix.z.genotypes, "G", -1, f"{m:,} markers are too few for so many animals")
     total = matrix.z.multiply_transposed(np.ones(n))

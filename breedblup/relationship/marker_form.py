@@ -9,8 +9,8 @@ polygenic part ã, independent of g, whose inverse covariance is
 
     A⁻¹ + [0 0; 0 C⁻¹ - A₂₂⁻¹],      C = βA₂₂ or ρI.
 
-It is K = H for G = ZZ' + C: the same breeding values as with H⁻¹, without forming or inverting G. Nothing of size n × m or n × n is
-stored but the packed genotypes: T and A₂₂⁻¹ act by a sparse factor of A¹¹.
+It is K = H for G = ZZ' + C: the same breeding values as with H⁻¹, without forming or inverting G. Nothing of size n × m or n × n
+is stored but the packed genotypes: T and A₂₂⁻¹ act by a sparse factor of A¹¹.
 """
 
 from __future__ import annotations
@@ -175,11 +175,7 @@ def marker_inverse(
         If the factor of A¹¹ would not fit.
     """
     _refuse_other_forms(source, matrix)
-    everyone = Ancestry(np.arange(len(source)), source.operator, np.empty(0), source.logdet)
-    blocks, _ = absorb(everyone, rows.astype(np.int64), memory)
-    outside = np.ones(len(source), dtype=np.bool_)
-    outside[rows] = False
-    operator = MarkerOperator(source, matrix, blocks, np.flatnonzero(outside))
+    operator = marker_operator(source, matrix, rows, memory=memory)
     of_residual = "A22" if operator.of_pedigree else "I"
     said = (
         *source.made,
@@ -191,6 +187,17 @@ def marker_inverse(
         source.ids, operator, None, float("nan"), said, source.pedigree, source.parents, source.inbreeding, source.groups,
         None, GenomicPart(matrix, rows, 1.0, "markers"),
     )  # fmt: skip
+
+
+def marker_operator(
+    source: RelationshipInverse, matrix: GenomicMatrix, rows: NDArray[np.int32], *, memory: int | None = None
+) -> MarkerOperator:
+    """K by its parts; arguments as for `marker_inverse`, which refuses what cannot be written so."""
+    everyone = Ancestry(np.arange(len(source)), source.operator, np.empty(0), source.logdet)
+    blocks, _ = absorb(everyone, rows.astype(np.int64), memory)
+    outside = np.ones(len(source), dtype=np.bool_)
+    outside[rows] = False
+    return MarkerOperator(source, matrix, blocks, np.flatnonzero(outside))
 
 
 def _refuse_other_forms(source: RelationshipInverse, matrix: GenomicMatrix) -> None:

@@ -87,7 +87,7 @@ def plan_single_step(
     against = dict(unable or {})
     for one, size in needed.items():
         if size > limit and one not in against:
-            against[one] = f"takes {size / 1e9:.3g} GB, {limit / 1e9:.3g} GB may be used"
+            against[one] = f"takes {_gigabytes(size)}, {_gigabytes(limit)} may be used"
     if core is None:
         against.setdefault("apy", "no core is given")
     small: tuple[SingleStepForm, ...] = ("explicit",) if genotyped <= EXPLICIT_UP_TO else ()
@@ -100,7 +100,7 @@ def plan_single_step(
             "for APY, more memory, or fewer genotypes"
         )
     passed = tuple(f"not form {one!r}: {against[one]}" for one in order[: order.index(form)] if one != "apy" or core)
-    sizes = f"{counted(genotyped, 'genotyped animal')}, {counted(markers, 'marker')}, {needed[form] / 1e9:.3g} GB"
+    sizes = f"{counted(genotyped, 'genotyped animal')}, {counted(markers, 'marker')}, {_gigabytes(needed[form])}"
     reasons = (f"form {form!r} by the plan: {sizes}", *passed)
     return SingleStepPlan(genotyped, markers, animals, limit, MappingProxyType(needed), form, reasons)
 
@@ -114,3 +114,7 @@ def _bytes_by_form(genotyped: int, markers: int, animals: int, core: int | None)
         "markers": beside + 8 * VECTORS * (genotyped + markers),
     }
     return needed if core is None else needed | {"apy": beside + 8 * core * (genotyped + core)}
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB" if size >= 1e6 else "under 0.001 GB"

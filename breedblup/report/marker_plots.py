@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, chi2
 
 from breedblup.adjustment.markers import MarkerEffects, MarkerInference
+from breedblup.adjustment.markers.effects import column_names
 from breedblup.adjustment.markers.windows import WINDOW_COLUMNS, genome_order
 from breedblup.errors import ModelError
 from breedblup.frames import as_table
@@ -76,14 +78,12 @@ def plot_marker_qq(inference: MarkerInference) -> Figure:
     coordinates = inference.effects.coordinates
     figure = new_figure(4.8 * len(coordinates), 4.6)
     panels = figure.subplots(1, len(coordinates), squeeze=False)[0]
-    for k, (axes, pair) in enumerate(zip(panels, coordinates, strict=True)):
+    for k, (axes, name) in enumerate(zip(panels, column_names(coordinates), strict=True)):
         logs, z = inference.minus_log10_p[:, k], inference.z[:, k]
         observed = np.sort(logs[np.isfinite(logs)])[::-1]
         ranks = _shown(observed.size)
         inflation = float(np.nanmedian(z**2) / chi2.ppf(0.5, 1)) if observed.size else float("nan")
-        prepare_axes(
-            axes, _named("Quantiles of p-values", pair), f"expected -log₁₀ p;  λ = {inflation:.3f}", "-log₁₀ p"
-        )
+        prepare_axes(axes, f"Quantiles of p-values, {name}", f"expected -log₁₀ p;  λ = {inflation:.3f}", "-log₁₀ p")
         expected = -np.log10((ranks + 0.5) / max(observed.size, 1))
         low, high = (-np.log10(beta.ppf(q, ranks + 1, observed.size - ranks)) for q in (0.975, 0.025))
         axes.fill_between(expected, low, high, color=GREY, alpha=0.2, lw=0)
@@ -143,18 +143,13 @@ def _check(given: Any, kind: type, function: str, source: str) -> None:
         raise ModelError(f"{function} takes what {source} gives, found a {type(given).__name__}")
 
 
-def _panels(coordinates: Any, title: str, y: str) -> tuple[list[Axes], Figure]:
+def _panels(coordinates: Sequence[tuple[str, str]], title: str, y: str) -> tuple[list[Axes], Figure]:
     """A panel for each trait or effect, one above the other."""
     figure = new_figure(9.0, 3.4 * len(coordinates))
     panels = list(figure.subplots(len(coordinates), 1, squeeze=False)[:, 0])
-    for axes, pair in zip(panels, coordinates, strict=True):
-        prepare_axes(axes, _named(title, pair), "chromosome", y)
+    for axes, name in zip(panels, column_names(coordinates), strict=True):
+        prepare_axes(axes, f"{title}, {name}", "chromosome", y)
     return panels, figure
-
-
-def _named(title: str, pair: tuple[str, str]) -> str:
-    of = " ".join(part for part in pair if part)
-    return f"{title}, {of}" if of else title
 
 
 def _draw_along(axes: Axes, chromosomes: pl.Series, positions: pl.Series, values: _Array) -> None:
@@ -162,7 +157,7 @@ def _draw_along(axes: Axes, chromosomes: pl.Series, positions: pl.Series, values
     names = genome_order(chromosomes)
     places = [chromosomes.eq_missing(pl.Series([name], dtype=pl.String)).arg_true().to_numpy() for name in names]
     along = [_along(positions.gather(rows)) for rows in places]
-    gap = GAP * sum(one.max(initial=0.0) for one in along)
+    gap = GAP * sum(float(one.max(initial=0.0)) for one in along) or 1.0
     ticks, labels, start = [], [], 0.0
     for k, (name, rows, at) in enumerate(zip(names, places, along, strict=True)):
         axes.plot(start + at, values[rows], ".", color=COLOURS[k % 2], ms=4, rasterized=True)

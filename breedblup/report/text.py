@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from breedblup.analysis import Prepared
@@ -10,14 +12,18 @@ from breedblup.design import Design
 from breedblup.errors import counted
 from breedblup.model import Model
 from breedblup.plan import gib
+from breedblup.relationship import RelationshipInverse
 from breedblup.variances import VarianceComponents
 
 HEADER = ("term", "kind", "levels", "equations", "set to zero", "relationship")
 NUMERIC = (False, False, True, True, True, False)
 
 
-def describe_prepared(prepared: Prepared) -> list[str]:
-    """Terms as a table; model, records, equations, memory and method, a line each; the variances."""
+def describe_prepared(prepared: Prepared, genotypes: Sequence[str] = ()) -> list[str]:
+    """Terms as a table; model, records, equations, memory and method, a line each; the variances.
+
+    ``genotypes`` is what there is to say of them: who takes part, and what their relationships need.
+    """
     plan = prepared.plan
     factor = "not ordered" if plan.factor_nonzeros is None else f"{plan.factor_nonzeros:,}"
     flops = "" if plan.factor_flops is None else f" ({plan.factor_flops:.2g} operations)"
@@ -28,6 +34,7 @@ def describe_prepared(prepared: Prepared) -> list[str]:
         *_records(prepared.design),
         *_weights(prepared.model),
         *_effects(prepared),
+        *(("" if k else "genotypes", line) for k, line in enumerate(genotypes)),
         ("equations", f"{plan.equations:,}{eliminated}"),
         ("non-zeros", f"{plan.nonzeros:,} of the equations"),
         ("", f"{factor} of the factor{flops}"),
@@ -35,7 +42,7 @@ def describe_prepared(prepared: Prepared) -> list[str]:
         ("method", f"{plan.method}, {'with' if plan.pev else 'without'} exact PEV"),
         *(("" if k else "because", reason) for k, reason in enumerate(plan.reasons)),
     ]  # fmt: skip
-    notes = [note for note in prepared.notes if note not in plan.reasons]
+    notes = [note for note in prepared.notes if note not in plan.reasons and note not in genotypes]
     facts += [("" if k else "note", note) for k, note in enumerate(notes)]
     blocks = (
         aligned([HEADER, *_terms(prepared)], NUMERIC),
@@ -84,11 +91,19 @@ def _terms(prepared: Prepared) -> list[tuple[str, ...]]:
     for k, term in enumerate(layout.terms):
         start, end = layout.starts[k], layout.starts[k + 1]
         zero = int(np.count_nonzero((constrained >= start) & (constrained < end)))
-        related = (
-            "" if term.kind == "fixed" else "independent" if term.relationship is None else term.relationship.made[0]
-        )
+        related = "" if term.kind == "fixed" else _related(term.relationship)
         rows.append((term.name, term.kind, f"{len(term.levels):,}", f"{layout.equations(k):,}", f"{zero:,}", related))
     return rows
+
+
+def _related(relationship: RelationshipInverse | None) -> str:
+    """Where K⁻¹ comes from."""
+    if relationship is None:
+        return "independent"
+    first, part = relationship.made[0], relationship.genomic
+    if part is None or len(part.matrix) == len(relationship):
+        return first
+    return f"H, {part.form}: {first.partition(';')[0]} and {part.matrix.z.genotypes.source}"
 
 
 def _variances(prepared: Prepared) -> list[str]:

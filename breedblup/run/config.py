@@ -153,6 +153,8 @@ class Configuration:
         How variances are estimated.
     combinations
         What is made of the breeding values, by its place in the file.
+    marker_tests
+        Whether effects of markers get standard errors.
     base
         Whose mean is zero; a path names the file that lists the animals.
     """
@@ -170,6 +172,7 @@ class Configuration:
     combinations: Mapping[str, CombinationSpec]
     folder: Path
     format: Literal["csv", "parquet"]
+    marker_tests: bool
     base: BaseFounders | BaseBirthYears | Path | None
 
     def inputs(self) -> dict[str, Path]:
@@ -207,6 +210,10 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         raise ConfigurationError(
             f"{place.name}: [base] is given, but no random term has a pedigree or another relationship; leave it out"
         )
+    if sections.results.marker_tests and sections.genotypes is None:
+        raise ConfigurationError(
+            f"{place.name}: [results] marker_tests are made of genotypes, and section [genotypes] is missing; leave them out"
+        )
     return Configuration(
         path=place,
         content=content,
@@ -221,6 +228,7 @@ def read_config(path: str | PathLike[str]) -> Configuration:
         combinations=combinations_of(place.name, sections),
         folder=(place.parent / sections.results.folder).resolve(),
         format=sections.results.format,
+        marker_tests=sections.results.marker_tests,
         base=None if sections.base is None else _base(place, sections.base),
     )
 

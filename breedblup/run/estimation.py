@@ -20,6 +20,7 @@ from breedblup.analysis.sections import as_text
 from breedblup.analysis.summary import SummaryTables, summary_sections, summary_tables
 from breedblup.run import manifest
 from breedblup.run.config import Configuration
+from breedblup.run.genotypes import genotype_record
 from breedblup.run.pipeline import Inputs, pedigree_record, read_inputs
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 from breedblup.run.results import write_tables
@@ -145,6 +146,7 @@ def _made(config: Configuration, inputs: Inputs, fit: RemlFit) -> dict[str, Any]
             "equations": problem.layout.size, "parameters": problem.space.size,
         },
         "pedigree": pedigree_record(inputs.pedigree),
+        "genotypes": genotype_record(inputs.genotyped),
         "notes": fit.notes,
         "likelihood": {
             "minus2_log_l": fit.minus2_log_likelihood, "with_constant": fit.reml_criterion,

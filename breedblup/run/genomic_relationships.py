@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,15 @@ from breedblup.io.tables import read_table
 from breedblup.pedigree import Pedigree
 from breedblup.plan import gib
 from breedblup.relationship import RelationshipInverse, a22_inverse
+from breedblup.relationship.ancestry import Related
 from breedblup.relationship.apy import apy_inverse
 from breedblup.relationship.apy_core import core_at_random, core_by_eigenvalues
 from breedblup.relationship.blending import PedigreeBlend
 from breedblup.relationship.diagnostics import AgreementLimits, check_against_pedigree
-from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
+from breedblup.relationship.genomic import GenomicOptions, a22_where_needed, g_inverse, genomic_matrix
 from breedblup.relationship.genomic_dominance import dominance_g_inverse
 from breedblup.relationship.single_step import h_inverse
+from breedblup.relationship.single_step_groups import without_groups
 from breedblup.relationship.single_step_plan import plan_single_step
 from breedblup.run.sources import FromGenotypes
 
@@ -33,42 +35,54 @@ CORE_SHARE = 0.98
 SEED = 1
 """Of cores drawn at random."""
 
+_NO_LIMIT = 2**62
+"""Bytes that every form fits into."""
+
 _log = logging.getLogger("breedblup")
+
+
+@dataclass(frozen=True, slots=True)
+class GenomicRelationship:
+    """K⁻¹ that rests on genotypes, the core of APY where there is one, and notes."""
+
+    inverse: RelationshipInverse
+    core: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def of_genotyped_animals(
     source: FromGenotypes, genotypes: Genotypes, pedigree: Pedigree | None, memory: int | None
-) -> RelationshipInverse:
+) -> GenomicRelationship:
     """G⁻¹ of the genotyped animals alone, additive or of dominance; ``pedigree`` where something is taken from A₂₂."""
     options = with_files(source, genotypes)
     if source.kind == "genomic_dominance":
-        return dominance_g_inverse(genotypes, frequencies=options.frequencies, ridge=options.ridge, memory=memory)
+        made = dominance_g_inverse(genotypes, frequencies=options.frequencies, ridge=options.ridge, memory=memory)
+        return GenomicRelationship(made, (), ())
     if source.form != "apy":
-        return g_inverse(genotypes, options, pedigree=pedigree, memory=memory)
-    core = core_of(source, genotypes, options)
-    return apy_inverse(genotypes, options, core=core, pedigree=pedigree, memory=memory)
+        return GenomicRelationship(g_inverse(genotypes, options, pedigree=pedigree, memory=memory), (), ())
+    core = core_of(source, genotypes, options, pedigree)
+    made = apy_inverse(genotypes, options, core=core, pedigree=pedigree, memory=memory)
+    return GenomicRelationship(made, tuple(core), ())
 
 
 def around_pedigree(
-    source: FromGenotypes, genotypes: Genotypes, of_pedigree: RelationshipInverse, memory: int | None, notes: list[str]
-) -> RelationshipInverse:
+    source: FromGenotypes, genotypes: Genotypes, of_pedigree: RelationshipInverse, memory: int | None
+) -> GenomicRelationship:
     """H⁻¹ of all animals of a pedigree; a note tells what each form would take."""
     options = with_files(source, genotypes)
-    core = core_of(source, genotypes, options) if source.form == "apy" else None
+    core = core_of(source, genotypes, options, of_pedigree) if source.form == "apy" else None
     made = h_inverse(
         of_pedigree, genotypes, options, form=source.form, core=core, tau=source.tau, omega=source.omega,
         group_equations=source.group_equations, memory=memory,
     )  # fmt: skip
-    sizes = plan_single_step(
-        *genotypes.shape, len(of_pedigree), core=None if core is None else len(core), memory=2**62
-    ).bytes
-    notes.append(f"bytes of H⁻¹ by form: {', '.join(f'{form} {gib(size)}' for form, size in sizes.items())}")
-    return made
+    size = None if core is None else len(core)
+    needed = plan_single_step(*genotypes.shape, len(of_pedigree), core=size, memory=_NO_LIMIT).bytes
+    said = f"memory of H⁻¹ by form: {', '.join(f'{form} {gib(count)}' for form, count in needed.items())}"
+    reasons = [statement for statement in made.made if statement.startswith(("form ", "not form "))]
+    return GenomicRelationship(made, tuple(core or ()), (*reasons, said))
 
 
-def agreement_notes(
-    made: RelationshipInverse, related: Pedigree | RelationshipInverse | None, limits: AgreementLimits
-) -> list[str]:
+def agreement_notes(made: RelationshipInverse, related: Related | None, limits: AgreementLimits) -> list[str]:
     """How G goes with A₂₂, where the pedigree knows the genotyped animals.
 
     Raises
@@ -81,6 +95,12 @@ def agreement_notes(
     matrix = made.genomic.matrix
     if (related.positions_of(matrix.ids) < 0).any():
         return []
+    if (
+        isinstance(related, RelationshipInverse)
+        and related.groups is not None
+        and related.groups.kind != "metafounders"
+    ):
+        related = without_groups(related)
     blended = matrix.blended
     a22 = blended.of if isinstance(blended, PedigreeBlend) else a22_inverse(related, matrix.ids)
     found = check_against_pedigree(matrix, a22, limits)
@@ -104,14 +124,15 @@ def with_files(source: FromGenotypes, genotypes: Genotypes) -> GenomicOptions:
     return options
 
 
-def core_of(source: FromGenotypes, genotypes: Genotypes, options: GenomicOptions) -> list[str]:
+def core_of(source: FromGenotypes, genotypes: Genotypes, options: GenomicOptions, related: Related | None) -> list[str]:
     """Ids of the core of APY."""
     if isinstance(source.core, Path):
         return read_ids(source.core, "a core").to_list()
     if isinstance(source.core, int):
         return core_at_random(genotypes, source.core, seed=SEED)
-    plain = replace(options, blend=0.0, tuning="none")
-    return core_by_eigenvalues(genomic_matrix(genotypes, plain), source.core or CORE_SHARE, seed=SEED)
+    plain = replace(options, blend=0.0, tuning="none", ridge=0.0)
+    matrix = genomic_matrix(genotypes, plain, a22_where_needed(genotypes, plain, related))
+    return core_by_eigenvalues(matrix, source.core or CORE_SHARE, seed=SEED)
 
 
 def read_ids(file: Path, what: str) -> pl.Series:

@@ -140,10 +140,11 @@ def _kept(genotypes: Genotypes, quality: QualityResult) -> tuple[str, ...]:
         f"{genotypes.source}: {kept.shape[0]:,} of {counted(genotypes.shape[0], 'animal')} and {kept.shape[1]:,} of "
         f"{counted(genotypes.shape[1], 'marker')} take part"
     ]
-    for kind in ("animals", "markers"):
-        table: pl.DataFrame = getattr(quality, f"excluded_{kind}")
-        reasons = table["why"].value_counts().sort("why").iter_rows()
-        said += [f"{genotypes.source}: {number:,} {kind} left out: {why}" for why, number in reasons]
+    for outcome, what in (("excluded", "left out"), ("reported", "reported, taking part")):
+        for kind in ("animals", "markers"):
+            table: pl.DataFrame = getattr(quality, f"{outcome}_{kind}")
+            reasons = table["why"].value_counts().sort("why").iter_rows()
+            said += [f"{genotypes.source}: {counted(number, kind[:-1])} {what}: {why}" for why, number in reasons]
     return tuple(said)
 
 

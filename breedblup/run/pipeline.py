@@ -21,6 +21,7 @@ from breedblup.adjustment import (
     combine,
     rebase,
 )
+from breedblup.adjustment.markers import MarkerEffects, MarkerInference, marker_effects, marker_inference
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
 from breedblup.errors import ConfigurationError
 from breedblup.evaluation import Evaluation
@@ -33,10 +34,10 @@ from breedblup.run import manifest
 from breedblup.run.config import Configuration, PedigreeInput
 from breedblup.run.fitted import placed
 from breedblup.run.genomic_relationships import read_ids
-from breedblup.run.genotypes import Genotyped, read_genotyped
+from breedblup.run.genotypes import Genotyped, genotype_record, read_genotyped
 from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 from breedblup.run.relationships import make_relationships
-from breedblup.run.results import result_tables, write_tables
+from breedblup.run.results import MARKER_TESTS, core_tables, genomic_keys, result_tables, write_effects, write_tables
 from breedblup.run.sources import FromGenotypes, uses_pedigree
 from breedblup.variances import VarianceComponents
 
@@ -45,13 +46,25 @@ _log = logging.getLogger("breedblup")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the files of a configuration hold, and what is built of them; ``notes`` say how."""
+    """What the files of a configuration hold, and what is built of them.
+
+    Attributes
+    ----------
+    pedigree
+        Of the file, and genotyped animals that it lacked where they are to be founders.
+    cores
+        Ids of the core of each relationship that is made with APY.
+    notes, genotype_notes
+        How things were built; the latter what there is to say of genotypes.
+    """
 
     records: Table
     pedigree: Pedigree | None
     genotyped: Genotyped | None
     relationships: Mapping[str, Pedigree | RelationshipInverse]
+    cores: Mapping[str, tuple[str, ...]]
     notes: tuple[str, ...]
+    genotype_notes: tuple[str, ...]
     base: Base | None
 
 
@@ -60,16 +73,14 @@ def read_inputs(config: Configuration) -> Inputs:
     pedigree = None if config.pedigree is None else _read_pedigree(config.pedigree)
     _log.info("reading records %s", config.records)
     records = read_records(config.records)
-    genotyped, said = None, ()
+    genotyped = None
     if config.genotypes is not None:
-        through = any(
-            isinstance(source, FromGenotypes) and uses_pedigree(source) for source in config.relationships.values()
-        )
+        sources = config.relationships.values()
+        through = any(isinstance(source, FromGenotypes) and uses_pedigree(source) for source in sources)
         genotyped, pedigree = read_genotyped(config.genotypes, pedigree, through_pedigree=through)
-        said = genotyped.notes
-    genotypes = None if genotyped is None else genotyped.genotypes
-    relationships, notes = make_relationships(config, pedigree, records, genotypes)
-    return Inputs(records, pedigree, genotyped, relationships, said + notes, _base(config.base))
+    made = make_relationships(config, pedigree, records, None if genotyped is None else genotyped.genotypes)
+    said = () if genotyped is None else genotyped.notes + made.genomic_notes
+    return Inputs(records, pedigree, genotyped, made.of, made.cores, said + made.notes, said, _base(config.base))
 
 
 def _read_pedigree(source: PedigreeInput) -> Pedigree:
@@ -102,10 +113,11 @@ def _breeds(table: Table, source: PedigreeInput) -> pl.DataFrame | None:
     return pl.DataFrame({"animal": ids, "breed": table.text(source.breed)})
 
 
-def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> Prepared:
-    """Read and check everything and plan how to solve; nothing is solved or written."""
+def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -> tuple[Prepared, tuple[str, ...]]:
+    """Read and check everything and plan how to solve; nothing is solved or written. With what there is to say of genotypes."""
     _variances(config)
-    return _prepared(config, read_inputs(config), monitor)
+    inputs = read_inputs(config)
+    return _prepared(config, inputs, monitor), inputs.genotype_notes
 
 
 def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) -> Prepared:
@@ -151,16 +163,21 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     meter.begin("read inputs")
     inputs = read_inputs(config)
     evaluation = _evaluate(config, inputs, meter, monitor)
+    tests = _marker_tests(config, inputs, meter)
+    effects = _marker_effects(evaluation, tests)
 
     def write(folder: Path) -> None:
         meter.begin("write results")
-        files = write_tables(folder, result_tables(evaluation, inputs.pedigree), config.format)
+        tables = result_tables(evaluation, inputs.pedigree, inputs.genotyped) | core_tables(inputs.cores)
+        if tests is not None:
+            tables[MARKER_TESTS] = tests.table
+        files = write_tables(folder, tables, config.format) | write_effects(folder, effects)
         meter.begin("checksums of inputs again")
         manifest.refuse_changed(before, manifest.fingerprints(config.inputs()))
         meter.end()
         inputs_read = {role: asdict(mark) for role, mark in before.items()}
         facts = {"command": "run", "started": started, "inputs": inputs_read, "files": files}
-        record = facts | _made(config, inputs.pedigree, evaluation) | {"stages": meter.stages()}
+        record = facts | _made(config, inputs, evaluation) | {"stages": meter.stages()}
         manifest.write_manifest(folder / MANIFEST, record)
 
     publish_folder(config.folder, "run", write, replace=replace)
@@ -190,8 +207,27 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
     return evaluation
 
 
-def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluation) -> dict[str, Any]:
-    """What the run record says of configuration, pedigree, solution and every default that mattered."""
+def _marker_tests(config: Configuration, inputs: Inputs, meter: manifest.StageMeter) -> MarkerInference | None:
+    """Effects of markers with their errors, where that is asked for; the equations are solved for them once more."""
+    if not config.marker_tests:
+        return None
+    meter.begin("tests of markers")
+    _log.info("testing markers")
+    return marker_inference(
+        config.model, inputs.records, _variances(config), inputs.relationships, options=config.options
+    )
+
+
+def _marker_effects(evaluation: Evaluation, tests: MarkerInference | None) -> list[MarkerEffects]:
+    """Effects of the markers of each term that rests on genotypes, on the base of the evaluation."""
+    found = [marker_effects(evaluation, key) for key in genomic_keys(evaluation)]
+    if tests is None:
+        return found
+    return [dataclasses.replace(found[0], factor=tests.effects.factor, made=tests.effects.made)]
+
+
+def _made(config: Configuration, inputs: Inputs, evaluation: Evaluation) -> dict[str, Any]:
+    """What the run record says of configuration, pedigree, genotypes, solution and every default that mattered."""
     solution = evaluation.solution
     return {
         "finished": manifest.now(),
@@ -202,7 +238,9 @@ def _made(config: Configuration, pedigree: Pedigree | None, evaluation: Evaluati
         "options": asdict(config.options),
         "combinations": {place: asdict(spec) for place, spec in config.combinations.items()},
         "counts": evaluation.counts,
-        "pedigree": pedigree_record(pedigree),
+        "pedigree": pedigree_record(inputs.pedigree),
+        "genotypes": genotype_record(inputs.genotyped),
+        "cores": {name: len(core) for name, core in inputs.cores.items()},
         "notes": evaluation.notes,
         "base": evaluation.base,
         "plan": asdict(evaluation.plan),

@@ -7,10 +7,14 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from breedblup.relationship.single_step_groups import GroupEquations
 from breedblup.run.section import Count, Finite, Positive, Section, Text
 
 PedigreeKind = Literal["pedigree", "groups", "metafounders", "dominance", "sire_mgs"]
 GenomicKind = Literal["genomic", "single_step", "genomic_dominance"]
+
+Form = Literal["auto", "explicit", "apy", "components", "markers"]
+Groups = Literal["fixed", "random", "metafounders"]
 
 G_KEYS = ("method", "frequencies", "blend", "blend_with", "ridge", "tuning", "order")
 """Keys that `GenomicOptions` has under the same name."""
@@ -54,15 +58,15 @@ class RelationshipSection(Section):
     ridge: Finite | None = None
     tuning: Literal["none", "unit", "chen", "mean", "vitezica"] | None = None
     order: Literal["blend_tune", "tune_blend"] | None = None
-    form: Literal["auto", "explicit", "apy", "components", "markers"] = "auto"
+    form: Form = "auto"
     core_file: Text | None = None
     core_number: Count | None = None
     core_share: Positive | None = None
     tau: Positive = 1.0
     omega: Finite = 1.0
-    groups: Literal["fixed", "random", "metafounders"] | None = None
+    groups: Groups | None = None
     gamma: Text | None = None
-    group_equations: Literal["full", "altered"] | None = None
+    group_equations: GroupEquations | None = None
 
     @property
     def genomic(self) -> bool:
@@ -100,6 +104,8 @@ class RelationshipSection(Section):
             raise ValueError(
                 f'{cores[0]} chooses the core of form = "apy", and form is "{self.form}"; leave one of them out'
             )
+        if self.kind == "genomic" and self.form in ("components", "markers"):
+            raise ValueError(f'form = "{self.form}" is one of single_step; genomic takes "auto", "explicit" and "apy"')
         if self.frequencies is not None and self.frequency_file is not None:
             raise ValueError("frequencies and frequency_file are both given; leave one of them out")
         if (self.gamma is None) == (self.groups == "metafounders"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,12 @@ from breedblup.relationship import (
 )
 from breedblup.relationship.gamma import gamma_from_genotypes
 from breedblup.run.config import Configuration
-from breedblup.run.genomic_relationships import agreement_notes, around_pedigree, of_genotyped_animals
+from breedblup.run.genomic_relationships import (
+    GenomicRelationship,
+    agreement_notes,
+    around_pedigree,
+    of_genotyped_animals,
+)
 from breedblup.run.sources import FromGenotypes, FromPedigree, MatrixInput, uses_pedigree
 
 SHOWN = 5
@@ -38,28 +44,53 @@ SHOWN = 5
 _log = logging.getLogger("breedblup")
 
 
+@dataclass(frozen=True, slots=True)
+class MadeRelationships:
+    """What random terms look up.
+
+    Attributes
+    ----------
+    of
+        Relationship by name.
+    cores
+        Ids of the core of those that are made with APY.
+    notes, genomic_notes
+        What was done to have them; the latter of those that rest on genotypes.
+    """
+
+    of: Mapping[str, Pedigree | RelationshipInverse]
+    cores: Mapping[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    genomic_notes: tuple[str, ...]
+
+
 def make_relationships(
     config: Configuration, pedigree: Pedigree | None, records: Table, genotypes: Genotypes | None
-) -> tuple[Mapping[str, Pedigree | RelationshipInverse], tuple[str, ...]]:
+) -> MadeRelationships:
     """The relationship of each name, and notes of what was done to have it.
 
     Animals of the records that the pedigree lacks are left to the evaluation where the relationship is the pedigree's own,
     and to those who refuse unknown levels otherwise, save where they are to be founders.
     """
     made: dict[str, Pedigree | RelationshipInverse] = {}
+    cores: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
+    genomic_notes: list[str] = []
     for name, source in config.relationships.items():
         if isinstance(source, MatrixInput):
             made[name] = _read_relationship(name, source)
-            continue
-        if isinstance(source, FromGenotypes):
+        elif isinstance(source, FromGenotypes):
             assert genotypes is not None
-            made[name] = _from_genotypes(config, name, source, pedigree, records, genotypes, notes)
-            continue
-        assert pedigree is not None
-        whole = source.kind == "pedigree" and not source.prune
-        made[name] = pedigree if whole else _related(config, name, source, pedigree, records, notes)
-    return made, tuple(notes)
+            found = _from_genotypes(config, name, source, pedigree, records, genotypes)
+            made[name] = found.inverse
+            genomic_notes += [f"{name}: {said}" for said in found.notes]
+            if found.core:
+                cores[name] = found.core
+        else:
+            assert pedigree is not None
+            whole = source.kind == "pedigree" and not source.prune
+            made[name] = pedigree if whole else _related(config, name, source, pedigree, records, notes)
+    return MadeRelationships(made, cores, tuple(notes), tuple(genomic_notes))
 
 
 def _from_genotypes(
@@ -69,21 +100,20 @@ def _from_genotypes(
     pedigree: Pedigree | None,
     records: Table,
     genotypes: Genotypes,
-    notes: list[str],
-) -> RelationshipInverse:
-    """H⁻¹ or G⁻¹, and a note of how G goes with A₂₂."""
+) -> GenomicRelationship:
+    """H⁻¹ or G⁻¹, with a note of how G goes with A₂₂."""
     _log.info("building relationships of %s: %s", name, source.kind)
-    memory = config.options.memory_bytes
+    assert config.genotypes is not None
+    memory, notes = config.options.memory_bytes, list[str]()
     related: Pedigree | RelationshipInverse | None = pedigree
     if source.kind == "single_step":
         assert pedigree is not None
         related = _around_genotypes(config, name, source, pedigree, records, genotypes, notes)
-        made = around_pedigree(source, genotypes, related, memory, notes)
+        made = around_pedigree(source, genotypes, related, memory)
     else:
         made = of_genotyped_animals(source, genotypes, pedigree if uses_pedigree(source) else None, memory)
-    assert config.genotypes is not None
-    notes += [f"{name}: {said}" for said in agreement_notes(made, related, config.genotypes.agreement)]
-    return made
+    agreement = agreement_notes(made.inverse, related, config.genotypes.agreement)
+    return replace(made, notes=(*notes, *made.notes, *agreement))
 
 
 def _around_genotypes(
@@ -110,7 +140,7 @@ def _around_genotypes(
     if source.gamma is not None:
         return _with_gamma(source.gamma, pedigree, whole)
     found = gamma_from_genotypes(genotypes, pedigree)
-    notes += [f"{name}: {said}" for said in found.made]
+    notes += found.made
     return metafounder_inverse(pedigree, found.gamma, names=found.names.to_list())
 
 

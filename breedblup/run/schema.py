@@ -117,6 +117,7 @@ class ResultsSection(Section):
     folder: Text
     format: Literal["csv", "parquet"] = "csv"
     accuracy: Literal["r", "r2", "bif"] = "r"
+    marker_tests: bool = False
 
 
 class BaseSection(Section):

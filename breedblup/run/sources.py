@@ -11,7 +11,16 @@ from breedblup.design.build import check_relationships
 from breedblup.errors import ConfigurationError, ModelError, name_some, nearest
 from breedblup.model import Levels, Model, Random
 from breedblup.relationship.genomic import GenomicOptions
-from breedblup.run.relationship_schema import ESTIMATED, G_KEYS, GenomicKind, PedigreeKind, RelationshipSection
+from breedblup.relationship.single_step_groups import GroupEquations
+from breedblup.run.relationship_schema import (
+    ESTIMATED,
+    G_KEYS,
+    Form,
+    GenomicKind,
+    Groups,
+    PedigreeKind,
+    RelationshipSection,
+)
 from breedblup.run.schema import Sections
 
 
@@ -64,14 +73,14 @@ class FromGenotypes:
     options: GenomicOptions
     frequencies: Path | None = None
     weights: Path | None = None
-    form: str = "auto"
+    form: Form = "auto"
     core: Path | int | float | None = None
     tau: float = 1.0
     omega: float = 1.0
-    groups: Literal["fixed", "random", "metafounders"] | None = None
+    groups: Groups | None = None
     ratio: float | None = None
     gamma: Path | None = None
-    group_equations: str | None = None
+    group_equations: GroupEquations | None = None
     prune: bool = False
 
     @property
@@ -184,6 +193,8 @@ def _source(place: Path, name: str, section: RelationshipSection) -> Source:
 
 def _genomic(place: Path, name: str, section: RelationshipSection, kind: GenomicKind) -> FromGenotypes:
     given = section.model_dump(include=set(G_KEYS), exclude_none=True)
+    if section.groups == "metafounders" and section.frequency_file is None:
+        given = {"frequencies": "half"} | given  # Γ is on their scale
     try:
         options = GenomicOptions(**given)
     except ModelError as wrong:
@@ -249,28 +260,29 @@ def _check_groups(name: str, sections: Sections, chosen: Mapping[str, Source]) -
         return
     kinds = {column: _groups_of(source) for column, source in chosen.items()}
     for column, kind in kinds.items():
-        if kind in ("groups", "metafounders") and not sections.pedigree.grouped:
+        asked = f'groups = "{kind}"' if isinstance(chosen[column], FromGenotypes) else f'kind = "{kind}"'
+        if kind not in (None, "pedigree") and not sections.pedigree.grouped:
             raise ConfigurationError(
-                f'{name}: [relationships] {column} has kind = "{kind}", and [pedigree] has no groups of unknown parents; give '
+                f"{name}: [relationships] {column} has {asked}, and [pedigree] has no groups of unknown parents; give "
                 "groups (codes in the parent columns), phantom_parents (a file) or group_rule"
             )
         if kind == "metafounders" and sections.solve.inbreeding is not True:
             raise ConfigurationError(
-                f'{name}: [relationships] {column} has kind = "metafounders", where Γ decides about inbreeding; leave inbreeding '
+                f"{name}: [relationships] {column} has {asked}, where Γ decides about inbreeding; leave inbreeding "
                 "out of [solve]"
             )
-    if sections.pedigree.grouped and not set(kinds.values()) & {"pedigree", "groups", "metafounders"}:
+    if sections.pedigree.grouped and not set(kinds.values()) - {None}:
         raise ConfigurationError(
             f"{name}: [pedigree] groups unknown parents, and [relationships] does not use that; leave the groups out"
         )
 
 
 def _groups_of(source: Source) -> str | None:
-    """What is made of groups of unknown parents, in the words of [relationships]."""
+    """What is made of groups of unknown parents, in the words of [relationships]; None where they have no part."""
     if isinstance(source, FromGenotypes):
-        made = {"single_step": "pedigree"}.get(source.kind)
-        return {"metafounders": "metafounders", "fixed": "groups", "random": "groups", None: made}[source.groups]
-    return source.kind if isinstance(source, FromPedigree) else None
+        return (source.groups or "pedigree") if source.kind == "single_step" else None
+    made = isinstance(source, FromPedigree) and source.kind in ("pedigree", "groups", "metafounders")
+    return source.kind if made else None
 
 
 def _check_of_sires(name: str, sections: Sections, chosen: Mapping[str, Source]) -> None:

@@ -20,11 +20,17 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from breedblup.adjustment.markers.effects import MarkerEffects, genomic_term, marker_effects
+from breedblup.adjustment.markers.effects import (
+    MarkerEffects,
+    column_names,
+    genomic_term,
+    marker_effects,
+    refuse_other_than_g,
+)
 from breedblup.adjustment.markers.reliability import reliability_factor
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
 from breedblup.analysis.options import EvaluateOptions
-from breedblup.errors import ModelError, ResourceError, counted
+from breedblup.errors import ResourceError, counted
 from breedblup.evaluation import Evaluation
 from breedblup.genotypes import CentredGenotypes
 from breedblup.model import Model
@@ -46,9 +52,6 @@ MARKERS_AT_ONCE = 512
 SOLVED_BYTES = 2**27
 """Of right-hand sides that are solved together."""
 
-NOT_G = 1e-6
-"""Largest difference of Kv from Gv, relative, that is taken for the rounding of one matrix."""
-
 NO_INFORMATION = 1e-10
 """Share of its prior variance below which var(ĝ) is the rounding of a zero."""
 
@@ -56,7 +59,7 @@ FACTOR_BYTES = 2**28
 """Of the factor for reliabilities, unless asked for otherwise."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarkerInference:
     """Effects of markers with their errors.
 
@@ -95,6 +98,18 @@ class MarkerInference:
         values = [pl.Series(name, column.T.ravel()).fill_nan(None) for name, column in columns.items()]
         return self.effects.table.with_columns(values)
 
+    def __repr__(self) -> str:
+        """The effects, and the smallest p-value of each trait or effect."""
+        lines = [repr(self.effects)]
+        for k, name in enumerate(column_names(self.effects.coordinates)):
+            logs = np.nan_to_num(self.minus_log10_p[:, k], nan=-1.0)
+            if logs.max(initial=-1.0) >= 0.0:
+                best = int(logs.argmax())
+                lines.append(
+                    f"  smallest p   {name}: {self.effects.markers['marker'][best]}, -log10 p {logs[best]:.2f}"
+                )
+        return "\n".join(lines)
+
 
 def marker_inference(
     model: Model,
@@ -122,7 +137,8 @@ def marker_inference(
     Raises
     ------
     ModelError
-        If no term rests on genotypes, or K among the genotyped animals is not G itself (APY, τ and ω other than 1).
+        If no term rests on genotypes, or K among the genotyped animals is not G itself (APY, τ or ω other than 1, groups of
+        unknown parents).
     ResourceError
         If a factor of the equations, or dense matrices of the genotyped animals, cannot be had: p-values are exact or not at
         all.
@@ -137,7 +153,8 @@ def marker_inference(
         raise ResourceError(f"exact p-values of markers need a factor of all equations: {failure}") from None
     evaluation = evaluate_prepared(prepared, monitor=monitor)
     effects = marker_effects(evaluation, term)
-    _, part = genomic_term(evaluation, term)
+    one, part = genomic_term(evaluation, term)
+    refuse_other_than_g(one.term, part, "p-values of markers rest on var(û) = Gσ² - PEV", "explicit with τ = ω = 1")
     _refuse_beyond_memory(part, len(effects.coordinates), options)
     found = _duals_variances(prepared, effects, part)
     errors = np.column_stack([np.sqrt(_variances(part.matrix.z, one)) for one in found])
@@ -171,9 +188,6 @@ def _refuse_beyond_memory(part: GenomicPart, width: int, options: EvaluateOption
 def _duals_variances(prepared: Prepared, effects: MarkerEffects, part: GenomicPart) -> list[_Array]:
     """W of each trait or effect, n × n."""
     k = prepared.layout.index_of(effects.term)
-    relationship = prepared.layout.terms[k].relationship
-    assert relationship is not None
-    _refuse_other_than_g(relationship, part, effects.term)
     assert prepared.symbolic is not None
     factor = prepared.symbolic.factorise(prepared.pattern.equations(prepared.variances).lhs)
     matrix = part.matrix.dense()
@@ -185,20 +199,6 @@ def _duals_variances(prepared: Prepared, effects: MarkerEffects, part: GenomicPa
         whole = scipy.linalg.cho_solve(cholesky, half.T)
         found.append(0.5 * (whole + whole.T))
     return found
-
-
-def _refuse_other_than_g(relationship: RelationshipInverse, part: GenomicPart, name: str) -> None:
-    """`ModelError` unless K among the genotyped animals is G, as one product tells."""
-    v = np.random.default_rng(1).standard_normal((len(part.matrix), 1))
-    everywhere = np.zeros((len(relationship), 1))
-    everywhere[part.rows] = v
-    expected = part.matrix.multiply(v)
-    difference = np.abs(relationship.multiply(everywhere)[part.rows] - expected).max()
-    if difference > NOT_G * np.abs(expected).max():
-        raise ModelError(
-            f"p-values of markers rest on var(û) = Gσ² - PEV, and the relationships of {name!r} among the genotyped animals are "
-            f"not G (form {part.form!r}, τ = {part.tau:g}) -> make K⁻¹ in the explicit form with τ = ω = 1"
-        )
 
 
 def _error_block(prepared: Prepared, factor: CholeskyFactor, k: int, rows: NDArray[np.int32], c: int) -> _Array:

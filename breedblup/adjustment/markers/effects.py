@@ -10,7 +10,7 @@ so that Z'w are the effects of the columns of Z, and every genotyped animal, new
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.adjustment.markers.reliability import ReliabilityFactor
+from breedblup.design import DesignTerm
 from breedblup.errors import ModelError, counted, name_some, nearest
 from breedblup.evaluation import Evaluation, RandomEffects
 from breedblup.genotypes import CentredGenotypes
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
 
 _Array = NDArray[np.float64]
+
+NOT_G = 1e-6
+"""Largest difference of Kv from Gv, relative, that is taken for the rounding of one matrix."""
 
 EFFECT_COLUMNS: Mapping[str, Any] = {
     "marker": pl.String, "chromosome": pl.String, "position": pl.Int64, "allele1": pl.String, "allele2": pl.String,
@@ -33,7 +37,7 @@ EFFECT_COLUMNS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MarkerEffects:
     """Effects of m markers on c traits or effects of a random term, with all that a prediction from them needs.
 
@@ -117,7 +121,7 @@ class MarkerEffects:
         return pl.concat(tables).select(list(EFFECT_COLUMNS))
 
     def __repr__(self) -> str:
-        of = ", ".join(" ".join(part for part in pair if part) for pair in self.coordinates)
+        of = ", ".join(column_names(self.coordinates))
         known = "none" if self.factor is None else repr(self.factor)
         return "\n".join(
             [
@@ -127,6 +131,12 @@ class MarkerEffects:
                 *(f"  made         {statement}" for statement in self.made),
             ]
         )
+
+
+def column_names(coordinates: Sequence[tuple[str, str]]) -> list[str]:
+    """Names for people of pairs of trait and effect: the effect where not all are direct ones."""
+    plain = all(effect in ("", "direct") for _, effect in coordinates)
+    return [trait if plain else f"{trait} {effect}" for trait, effect in coordinates]
 
 
 def list_digest(markers: pl.DataFrame) -> str:
@@ -209,6 +219,26 @@ def genomic_term(evaluation: Evaluation, term: str | None) -> tuple[RandomEffect
             f"the G of {key!r} is not made of copies of an allele -> its markers have no effects of one copy"
         )
     return found, part
+
+
+def refuse_other_than_g(term: DesignTerm, part: GenomicPart, why: str, form: str) -> None:
+    """`ModelError`, with the reason, unless K among the genotyped animals is G, as one product tells, without groups."""
+    relationship = term.relationship
+    assert relationship is not None
+    if relationship.groups is not None and relationship.groups.kind != "metafounders":
+        raise ModelError(
+            f"{why}, and {term.name!r} has groups of unknown parents beside G -> take metafounders, or no groups"
+        )
+    v = np.random.default_rng(1).standard_normal((len(part.matrix), 1))
+    everywhere = np.zeros((len(relationship), 1))
+    everywhere[part.rows] = v
+    expected = part.matrix.multiply(v)
+    difference = np.abs(relationship.multiply(everywhere)[part.rows] - expected).max()
+    if difference > NOT_G * np.abs(expected).max():
+        raise ModelError(
+            f"{why}, and the relationships of {term.name!r} among the genotyped animals are not G (form {part.form!r}, "
+            f"τ = {part.tau:g}) -> make K⁻¹ in the form {form}"
+        )
 
 
 def _unexplained(matrix: GenomicMatrix) -> float:

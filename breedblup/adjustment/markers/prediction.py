@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.adjustment.markers.effects import MarkerEffects, genomic_term, marker_effects
+from breedblup.adjustment.markers.effects import MarkerEffects, genomic_term, marker_effects, refuse_other_than_g
 from breedblup.errors import GenotypeError, ModelError, PedigreeError, counted, name_some
 from breedblup.evaluation import Evaluation
 from breedblup.frames import positions
@@ -124,19 +124,17 @@ def predict_from_evaluation(
     Raises
     ------
     ModelError
-        If a pedigree is needed and not given, or τ is not 1.
+        If a pedigree is needed and not given, or K among the genotyped animals is not G (APY, τ or ω other than 1, groups of
+        unknown parents).
     PedigreeError
         If it lacks some of the animals.
     GenotypeError
         As `predict_genomic` does.
     """
     effects = marker_effects(evaluation, term)
-    _, part = genomic_term(evaluation, term)
-    if part.tau != 1.0:
-        raise ModelError(
-            f"K⁻¹ of {effects.term!r} holds τG⁻¹ with τ = {part.tau:g}, and only with 1 is the expectation of new animals that "
-            "of a full run -> take predict_genomic"
-        )
+    one, part = genomic_term(evaluation, term)
+    why = "predictions of new animals are those of a full run where these animals are related by G"
+    refuse_other_than_g(one.term, part, why, "explicit, components or markers, τ = ω = 1, or take predict_genomic")
     found = predict_genomic(effects, genotypes, flips=flips, palindromes=palindromes, missing_markers=missing_markers)
     polygenic = _polygenic(part.matrix, evaluation.duals[effects.term], genotypes.ids, pedigree)
     column = pl.Series("polygenic", polygenic.T.ravel())

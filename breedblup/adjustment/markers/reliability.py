@@ -22,8 +22,8 @@ from breedblup.relationship.genomic_matrix import GenomicMatrix
 
 _Array = NDArray[np.float64]
 
-ROUNDED_EIGENVALUE = 1e-12
-"""Eigenvalues below this share of the largest are the rounding of a zero."""
+ROUNDED_PIVOT = 1e-13
+"""Pivots below this share of the largest diagonal element are the rounding of a zero."""
 
 COLUMNS_AT_ONCE = 64
 """Columns of F that genotypes are multiplied by together."""
@@ -32,7 +32,7 @@ BELOW_ONE = float(np.nextafter(1.0, 0.0))
 """Largest share of a factor that has lost something."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ReliabilityFactor:
     """F of each trait or effect: var(x'ĝ) = |F'x|².
 
@@ -88,22 +88,25 @@ def reliability_factor(matrix: GenomicMatrix, of_duals: list[_Array], limit: int
 
 
 def root_of(symmetric: _Array) -> _Array:
-    """L with LL' the matrix, without columns that are rounding."""
-    values, vectors = scipy.linalg.eigh(symmetric)
-    kept = values > ROUNDED_EIGENVALUE * max(values[-1], 0.0)
-    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
+    """L with LL' a positive semi-definite matrix, with as many columns as its rank: Cholesky, the largest pivot first."""
+    smallest = ROUNDED_PIVOT * max(float(symmetric.diagonal().max()), np.finfo(np.float64).tiny)
+    factor, pivots, rank, _ = scipy.linalg.lapack.dpstrf(symmetric, lower=1, tol=smallest)
+    root = np.zeros((len(symmetric), int(rank)))
+    root[pivots - 1] = np.tril(factor)[:, : int(rank)]
+    return root
 
 
 def _vectors(matrix: GenomicMatrix, of_dual: _Array, most: int) -> tuple[_Array, _Array, float]:
-    """The leading vectors of F, intercepts, and the share that they keep of the variance of the genotyped animals' predictions."""
+    """The leading vectors of F, intercepts, and the share that they keep of the genotyped animals' predictions."""
     z, root, share = matrix.z, root_of(of_dual), 1.0
     if root.shape[1] > most:
         parts = np.array_split(np.arange(root.shape[1]), -(-root.shape[1] // COLUMNS_AT_ONCE))
         products = [z.multiply(z.multiply_transposed(np.ascontiguousarray(root[:, part]))) for part in parts]
         predicted = np.hstack(products) + matrix.constant * root.sum(axis=0)
-        values, vectors = scipy.linalg.eigh(predicted.T @ predicted)
-        root = root @ vectors[:, ::-1][:, :most]
-        share = min(float(values[::-1][:most].sum() / values.sum()), BELOW_ONE)
+        spread, size = predicted.T @ predicted, root.shape[1]
+        values, vectors = scipy.linalg.eigh(spread, subset_by_index=[size - most, size - 1])
+        root = root @ vectors
+        share = min(float(values.sum() / spread.trace()), BELOW_ONE)
     return (
         z.scale[:, None] * z.multiply_transposed(np.ascontiguousarray(root)),
         matrix.constant * root.sum(axis=0),

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from breedblup.genotypes.genotypes import Genotypes
 from breedblup.genotypes.planes import Planes, of_rows, planes_at, planes_by_block
@@ -46,7 +48,7 @@ DUPLICATES = {
 
 
 def check_duplicates(work: Workspace, pedigree: Pedigree | None) -> pl.DataFrame:
-    """Find pairs that are too alike; where asked for, exclude all of a set but the one with the most calls."""
+    """Find pairs that are too alike; where asked for, exclude all of those that pairs link but the one with the most calls."""
     kept = work.kept(work.autosomal)
     numbers = np.flatnonzero(work.animals)
     pairs, compared, share = duplicate_pairs(kept, work.quality.duplicate_share, work.quality.seed)
@@ -138,10 +140,14 @@ def _agreement(blocks: Iterable[Planes], pairs: NDArray[np.int32]) -> tuple[NDAr
 
 
 def _worse(genotypes: Genotypes, pairs: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Of each pair the animal with fewer calls, the later where both have as many."""
-    animals = np.unique(pairs)
+    """Of animals that pairs link, all but the one with the most calls, the first where several have as many."""
+    animals, ends = np.unique(pairs, return_inverse=True)
     if not animals.size:
         return animals.astype(np.int64)
+    ends = ends.reshape(pairs.shape)
+    links = coo_array((np.ones(len(pairs)), (ends[:, 0], ends[:, 1])), shape=(animals.size, animals.size))
+    _, sets = connected_components(links, directed=False)
     called = animal_counts(of_rows(genotypes, animals.astype(np.int64)))[:, 0]
-    calls = dict(zip(animals.tolist(), called.tolist(), strict=True))
-    return np.unique([min(pair, key=lambda animal: (calls[animal], -animal)) for pair in pairs.tolist()])
+    order = np.lexsort((animals, -called, sets))
+    best = np.append(True, np.diff(sets[order]) != 0)
+    return np.sort(animals[order[~best]]).astype(np.int64)

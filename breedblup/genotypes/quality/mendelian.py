@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -137,24 +139,37 @@ def conflict_table(genotypes: Genotypes, counts: FamilyCounts, wrong: NDArray[np
 def to_blame(counts: FamilyCounts, wrong: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Animals without which no pair or trio is in conflict, and the worst rate of each.
 
-    The animal in the most conflicts goes first, as long as it is in two or more that no other explains; of what is
-    left, the offspring.
+    The animal in the most conflicts goes first, as long as it is in two or more that no other explains; of what is left, the
+    offspring goes.
     """
-    links = [
-        (int(family[0]), int(family[k + 1]), float(rate[k]))
-        for family, rate, bad in zip(counts.families, counts.rates, wrong, strict=True)
-        for k in range(2)
-        if bad[k]
-    ]
+    family, role = np.nonzero(wrong[:, :2])
+    ends = np.stack([counts.families[family, 0], counts.families[family, role + 1]], axis=1).tolist()
+    rates = counts.rates[family, role].tolist()
     worst: dict[int, float] = {}
-    while links:
-        ends = np.bincount([end for link in links for end in link[:2]])
-        most = int(ends.argmax())
-        animal = most if ends[most] > 1 else links[0][0]
-        worst[animal] = max(rate for *pair, rate in links if animal in pair)
-        links = [link for link in links if animal not in link[:2]]
-    for family, rate, bad in zip(counts.families, counts.rates, wrong, strict=True):
-        if bad[2] and not bad[:2].any() and not worst.keys() & set(family.tolist()):
-            worst[int(family[0])] = float(rate[2])
+    for animal, links in _cover(ends):
+        worst[animal] = max(rates[link] for link in links)
+    for k in np.flatnonzero(wrong[:, 2] & ~wrong[:, :2].any(axis=1)).tolist():
+        if not worst.keys() & set(counts.families[k].tolist()):
+            worst[int(counts.families[k, 0])] = float(counts.rates[k, 2])
     animals = np.array(sorted(worst), dtype=np.int64)
     return animals, np.array([worst[animal] for animal in animals.tolist()])
+
+
+def _cover(ends: list[list[int]]) -> Iterator[tuple[int, list[int]]]:
+    """Animals that are on every link (pairs of animals), those on the most first, each with the links that it explains."""
+    links: dict[int, set[int]] = {}
+    for link, pair in enumerate(ends):
+        for animal in pair:
+            links.setdefault(animal, set()).add(link)
+    queue = [(-len(own), animal) for animal, own in links.items()]
+    heapq.heapify(queue)
+    while queue:
+        number, animal = heapq.heappop(queue)
+        own = links[animal]
+        if len(own) < -number:  # some were explained by others since
+            heapq.heappush(queue, (-len(own), animal))
+        elif len(own) > 1 or (own and ends[min(own)][0] == animal):
+            yield animal, sorted(own)
+            for link in sorted(own):
+                for end in ends[link]:
+                    links[end].discard(link)

@@ -156,7 +156,7 @@ def _format_of(place: Path, missing: Sequence[str]) -> GenotypeFormat:
     """The format that a file seems to have."""
     name = place.name.removesuffix(".gz").lower()
     suffix = Path(name).suffix
-    if suffix in (".bed", ".bim", ".fam") or (not place.exists() and place.with_name(place.name + ".bed").exists()):
+    if suffix in (".bed", ".bim", ".fam") or (not place.is_file() and place.with_name(place.name + ".bed").exists()):
         return "plink"
     if suffix in (".vcf", ".bcf"):
         return "vcf"

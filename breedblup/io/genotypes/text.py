@@ -161,38 +161,59 @@ def _packed(
 
 
 def _cut_table(block: LineBlock, layout: _Cells, markers: pl.DataFrame, ids: list[str]) -> NDArray[np.int8]:
+    """Calls of a block between delimiters; ids are appended."""
     begins = np.empty(block.starts.size, dtype=np.int64)
     for i, (start, stop) in enumerate(zip(block.starts.tolist(), block.stops.tolist(), strict=True)):
         line = block.text[start:stop]
-        text, length = _cut_id(line, layout.delimiter)
         if not line.strip():
             raise GenotypeError(f"{layout.name}:{block.first + i}: the line is empty -> remove it")
+        text, length = _cut_id(line, layout.delimiter)
         ids.append(_decoded(layout.name, block.first + i, text))
         begins[i] = start + length
     codes = [code.encode() for code in layout.missing]
-    joined = np.frombuffer(b"".join(codes) or b"\0", dtype=np.uint8)
-    ends = np.cumsum([len(code) for code in codes])
-    width = layout.width + layout.extra
-    calls = np.empty((begins.size, width), dtype=np.int8)
+    calls = np.empty((begins.size, layout.width + layout.extra), dtype=np.int8)
     cells = np.empty(begins.size, dtype=np.int64)
-    text_codes = np.frombuffer(block.text, dtype=np.uint8)
-    separator = ord(layout.delimiter) if layout.delimiter else 0
-    cut_cells(text_codes, begins, block.stops, separator, joined, ends, calls, cells)
-    uneven = np.flatnonzero(cells != width)
+    cut_cells(
+        np.frombuffer(block.text, dtype=np.uint8),
+        begins,
+        block.stops,
+        ord(layout.delimiter or "\0"),
+        np.frombuffer(b"".join(codes), dtype=np.uint8),
+        np.cumsum([len(code) for code in codes]),
+        calls,
+        cells,
+    )
+    _check_cells(block, layout, markers["marker"], begins, calls, cells)
+    return np.ascontiguousarray(calls[:, : layout.width]) if layout.extra else calls
+
+
+def _check_cells(
+    block: LineBlock,
+    layout: _Cells,
+    markers: pl.Series,
+    begins: NDArray[np.int64],
+    calls: NDArray[np.int8],
+    cells: NDArray[np.int64],
+) -> None:
+    """Refuse the first line with more or fewer cells than there should be, or the first cell that is no call."""
+    uneven = np.flatnonzero(cells != calls.shape[1])
     if uneven.size:
         i = int(uneven[0])
+        first = "the header" if layout.header else "the first line"
         raise GenotypeError(
-            f"{layout.name}:{block.first + i}: {counted(int(cells[i]) + 1, 'cell')}, where "
-            f"{'the header' if layout.header else 'the first line'} has {width + 1} ({_WORDS[layout.delimiter]}) -> add or "
-            "remove the difference"
+            f"{layout.name}:{block.first + i}: {counted(int(cells[i]) + 1, 'cell')}, where {first} has {calls.shape[1] + 1} "
+            f"({_WORDS[layout.delimiter]}) -> add or remove the difference"
         )
-    strange = np.argwhere(calls == STRANGE) if calls.min(initial=0) == STRANGE else np.empty((0, 2), dtype=np.int64)
-    if strange.size:
-        i, j = strange[0].tolist()
+    filled = np.flatnonzero(calls[:, -1] != MISSING) if layout.extra else uneven
+    if filled.size:
+        raise GenotypeError(
+            f"{layout.name}:{block.first + int(filled[0])}: a call in the last column, which the header gives no name -> name it"
+        )
+    if calls.min(initial=0) == STRANGE:
+        i, j = np.argwhere(calls == STRANGE)[0].tolist()
         line = block.text[begins[i] : block.stops[i]]
-        cell = line.split(layout.delimiter.encode() or None)[j]
-        _refuse_cell(layout.name, block.first + i, markers["marker"], j, cell.decode(errors="replace"))
-    return np.ascontiguousarray(calls[:, : layout.width]) if layout.extra else calls
+        cell = line.split(layout.delimiter.encode() or None)[j].decode(errors="replace")
+        _refuse_cell(layout.name, block.first + i, markers[j], cell)
 
 
 def _cut_digits(
@@ -218,7 +239,7 @@ def _cut_digits(
     if made.min() == STRANGE:
         i, j = np.argwhere(made == STRANGE)[0].tolist()
         at = int(block.starts[i]) + begin + j
-        _refuse_cell(name, block.first + i, markers, j, block.text[at : at + 1].decode(errors="replace"))
+        _refuse_cell(name, block.first + i, markers[j], block.text[at : at + 1].decode(errors="replace"))
     return made
 
 
@@ -232,14 +253,14 @@ def _cut_fixed(name: str, number: int, line: bytes) -> tuple[int, bytes]:
     return line.rindex(parts[1]), parts[1]
 
 
-def _refuse_cell(name: str, line: int, markers: pl.Series, j: int, cell: str) -> None:
+def _refuse_cell(name: str, line: int, marker: str, cell: str) -> None:
     if re.fullmatch(r"[01]?\.\d+", cell):
         found = "is a dosage; nothing is rounded here -> write the call, or NA where none is certain"
     else:
         found = (
             'is no call -> calls are 0, 1 and 2; declare a code of missing ones, such as missing=["9"], or correct it'
         )
-    raise GenotypeError(f"{name}:{line}: marker {markers[j]!r}: {cell!r} {found}")
+    raise GenotypeError(f"{name}:{line}: marker {marker!r}: {cell!r} {found}")
 
 
 def _split(line: str, delimiter: str) -> list[str]:

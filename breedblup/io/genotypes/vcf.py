@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from breedblup.errors import GenotypeError, counted
 from breedblup.genotypes.genotypes import Genotypes
 from breedblup.genotypes.markers import MARKER_COLUMNS, refuse_duplicates
 from breedblup.io.genotypes.fields import check_file
-from breedblup.kernels.genotypes import pack_calls
+from breedblup.kernels.genotype_packing import add_animals
 
 Multiallelic: TypeAlias = Literal["refuse", "skip"]
 
@@ -44,20 +45,11 @@ def read_vcf(path: Path, multiallelic: Multiallelic = "refuse") -> Genotypes:
     if not len(samples):
         raise GenotypeError(f"{path.name}: the header names no samples -> ask for the file with genotypes")
     sites: list[tuple[str, str, int, str | None, str]] = []
-    store, waiting, skipped = bytearray(), [], 0
-    for site in _sites(path, reader):
-        if len(site.ALT) > 1:
-            if multiallelic == "refuse":
-                raise GenotypeError(
-                    f"{path.name}: site {site.CHROM}:{site.POS} has the ALT alleles {', '.join(site.ALT)} -> split or remove "
-                    'such sites, or leave them out with multiallelic="skip"'
-                )
-            skipped += 1
-            continue
+    skipped: list[str] = []
+    store, waiting = bytearray(), []
+    for site in _with_one_alt(path, _sites(path, reader), multiallelic, skipped):
         waiting.append(_calls(path, site))
-        sites.append(
-            (site.ID or f"{site.CHROM}:{site.POS}", site.CHROM, site.POS, *site.ALT, *[None][len(site.ALT) :], site.REF)
-        )
+        sites.append((site.ID or _place(site), site.CHROM, site.POS, site.ALT[0] if site.ALT else None, site.REF))
         if len(waiting) == _TOGETHER:
             store += _packed(waiting)
             waiting = []
@@ -66,7 +58,7 @@ def read_vcf(path: Path, multiallelic: Multiallelic = "refuse") -> Genotypes:
         raise GenotypeError(f"{path.name}: no site with one ALT allele -> there is nothing to read")
     markers = pl.DataFrame(sites, schema=MARKER_COLUMNS, orient="row")
     refuse_duplicates(markers["marker"], "marker", f"{path.name}, sites,", None, "give each an ID of its own")
-    notes = (f"{counted(skipped, 'site')} with several ALT alleles left out",) if skipped else ()
+    notes = (f"{counted(len(skipped), 'site')} with several ALT alleles left out",) if skipped else ()
     packed = np.frombuffer(store, dtype=np.uint8).reshape(len(sites), -1)
     return Genotypes.from_store(samples, markers, packed, source=path.name, notes=notes)
 
@@ -86,7 +78,7 @@ def _opened(path: Path) -> Any:
         ) from None
 
 
-def _sites(path: Path, reader: Any) -> Any:
+def _sites(path: Path, reader: Any) -> Iterator[Any]:
     last = "none"
     while True:
         try:
@@ -97,8 +89,26 @@ def _sites(path: Path, reader: Any) -> Any:
             raise GenotypeError(
                 f"{path.name}: the site behind {last} cannot be read ({wrong}) -> mend the file"
             ) from None
-        last = f"{site.CHROM}:{site.POS}"
+        last = _place(site)
         yield site
+
+
+def _with_one_alt(path: Path, sites: Iterator[Any], multiallelic: Multiallelic, skipped: list[str]) -> Iterator[Any]:
+    """Sites with one ALT allele or none; the others are refused, or their places put on a list."""
+    for site in sites:
+        if len(site.ALT) <= 1:
+            yield site
+        elif multiallelic == "skip":
+            skipped.append(_place(site))
+        else:
+            raise GenotypeError(
+                f"{path.name}: site {_place(site)} has the ALT alleles {', '.join(site.ALT)} -> split or remove such sites, "
+                'or leave them out with multiallelic="skip"'
+            )
+
+
+def _place(site: Any) -> str:
+    return f"{site.CHROM}:{site.POS}"
 
 
 def _calls(path: Path, site: Any) -> NDArray[np.int8]:
@@ -106,7 +116,7 @@ def _calls(path: Path, site: Any) -> NDArray[np.int8]:
         types = site.gt_types
     except Exception:
         raise GenotypeError(
-            f"{path.name}: site {site.CHROM}:{site.POS} has no calls (GT) -> dosages are not taken; write hard calls"
+            f"{path.name}: site {_place(site)} has no calls (GT) -> dosages are not taken; write hard calls"
         ) from None
     return np.where(types == _UNKNOWN, -1, types).astype(np.int8)
 
@@ -115,8 +125,8 @@ def _packed(waiting: list[NDArray[np.int8]]) -> bytes:
     if not waiting:
         return b""
     calls = np.ascontiguousarray(np.array(waiting).T)
-    packed = np.empty((calls.shape[1], -(-calls.shape[0] // 4)), dtype=np.uint8)
-    pack_calls(calls, packed)
+    packed = np.zeros((calls.shape[1], -(-calls.shape[0] // 4)), dtype=np.uint8)
+    add_animals(calls, 0, packed)
     return packed.tobytes()
 
 

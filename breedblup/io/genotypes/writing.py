@@ -22,9 +22,9 @@ WriteFormat: TypeAlias = Literal["plink", "table", "blupf90", "vcf"]
 _BLOCK = 1 << 24
 """Calls that are expanded, or bytes that are packed, at a time."""
 
-# the last of each is that of a missing call, -1
 _TEXT_OF = np.frombuffer(b"0125", dtype=np.uint8)
 _GT_OF = np.frombuffer(b"0/00/11/1./.", dtype=np.uint8).reshape(4, 3)
+"""What calls 0, 1, 2 and -1, the last, are written as."""
 
 
 def write_genotypes(
@@ -81,7 +81,7 @@ def write_plink(
     Raises
     ------
     GenotypeError
-        If an id or the name of a marker holds a blank, or ``animals`` lacks one of the animals.
+        If a name holds a blank, or ``animals`` lacks one of the animals.
     PublishError
         If a file is in the way, or cannot be written.
     ResourceError
@@ -90,13 +90,12 @@ def write_plink(
     place = Path(fspath(path))
     prefix = place.with_suffix("") if place.suffix == ".bed" else place
     beside = {suffix: prefix.with_name(prefix.name + suffix) for suffix in (".bed", ".bim", ".fam")}
-    for what, names in (("id", genotypes.ids), ("marker", genotypes.markers["marker"])):
-        _refuse_blanks(genotypes.source, what, names, "PLINK")
-    parts = {
-        beside[".bed"]: _bed(genotypes),
-        beside[".bim"]: iter([_bim(genotypes.markers)]),
-        beside[".fam"]: iter([_fam(genotypes, animals)]),
-    }
+    tables = {".bim": _bim(genotypes.markers), ".fam": _fam(genotypes, animals)}
+    for table in (tables[".fam"].select("id", pl.exclude("id")), tables[".bim"]):
+        for cells in table.iter_columns():
+            _refuse_blanks(genotypes.source, cells.name, cells, "PLINK")
+    parts = {beside[".bed"]: _bed(genotypes)}
+    parts |= {beside[suffix]: iter([_tabbed(table)]) for suffix, table in tables.items()}
     _publish(parts, replace)
 
 
@@ -106,7 +105,7 @@ def _bed(genotypes: Genotypes) -> Iterator[bytes]:
         yield genotypes.at_markers(np.arange(first, last)).compact().packed.tobytes()
 
 
-def _bim(markers: pl.DataFrame) -> bytes:
+def _bim(markers: pl.DataFrame) -> pl.DataFrame:
     zero = pl.lit("0")
     columns = [
         pl.col("chromosome").fill_null(zero),
@@ -116,27 +115,26 @@ def _bim(markers: pl.DataFrame) -> bytes:
         pl.col("allele1").fill_null(zero),
         pl.col("allele2").fill_null(zero),
     ]
-    return _tabbed(markers.select(columns))
+    return markers.select(columns)
 
 
-def _fam(genotypes: Genotypes, animals: pl.DataFrame | None) -> bytes:
+def _fam(genotypes: Genotypes, animals: pl.DataFrame | None) -> pl.DataFrame:
     ids = genotypes.ids.alias("id")
-    if animals is None:
-        known = pl.DataFrame([ids.alias("family"), ids], schema=dict.fromkeys(("family", "id"), pl.String))
-    else:
+    known = ids.to_frame()
+    if animals is not None:
         lacking = ids.filter(~ids.is_in(animals["id"].implode())).to_list()
         if lacking:
             raise GenotypeError(
                 f"{genotypes.source}: nothing is said of {name_some(lacking)} in animals= -> add the rows"
             )
-        known = ids.to_frame().join(animals.unique("id", keep="first"), on="id", how="left", maintain_order="left")
+        known = known.join(animals.unique("id", keep="first"), on="id", how="left", maintain_order="left")
     for column, unknown in (("sire", "0"), ("dam", "0"), ("sex", "0"), ("phenotype", "-9")):
         filled = pl.col(column).cast(pl.String).fill_null(unknown) if column in known.columns else pl.lit(unknown)
         known = known.with_columns(filled.alias(column))
     sex = known["sex"].replace({"M": "1", "F": "2"})
     if "family" not in known.columns:
         known = known.with_columns(pl.col("id").alias("family"))
-    return _tabbed(known.with_columns(sex).select(FAM_COLUMNS))
+    return known.with_columns(sex).select(FAM_COLUMNS)
 
 
 def _tabbed(frame: pl.DataFrame) -> bytes:
