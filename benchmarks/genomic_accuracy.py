@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +91,22 @@ class Found:
 
 def simulate(scenario: Scenario, seed: int) -> Replicate:
     """The reference are the youngest recorded animals born before the last cohort."""
+    of_pedigree, of_genome, of_records, of_choice = np.random.SeedSequence(seed).generate_state(4).tolist()
     population = simulate_pedigree(
-        PedigreeOptions(animals=scenario.animals, years=scenario.years, sire_share=0.05, seed=seed)
+        PedigreeOptions(animals=scenario.animals, years=scenario.years, sire_share=0.05, seed=of_pedigree)
     )
-    taken = simulate_records(population, RECORDS)  # who has records does not depend on breeding values
+    trait = replace(RECORDS, seed=of_records)
+    taken = simulate_records(population, trait)  # who has records does not depend on breeding values
     old = population.birth_year[taken.animal] < population.birth_year[-1]
     reference = np.unique(taken.animal[old])[-scenario.reference :]
     last = np.flatnonzero(population.birth_year == population.birth_year[-1])
-    young = np.random.default_rng(seed).choice(last, scenario.young, replace=False)
+    young = np.random.default_rng(of_choice).choice(last, scenario.young, replace=False)
     genome = simulate_genotypes(
         population,
-        GenomeOptions(chromosomes=scenario.chromosomes, markers=scenario.markers, qtl=scenario.qtl, seed=seed),
+        GenomeOptions(chromosomes=scenario.chromosomes, markers=scenario.markers, qtl=scenario.qtl, seed=of_genome),
         np.concatenate((reference, young)),
     )
-    records = simulate_records(population, RECORDS, breeding_value=genome.breeding_value)
+    records = simulate_records(population, trait, breeding_value=genome.breeding_value)
     return Replicate(
         bb.Pedigree.from_frame(population.to_frame().select("animal", "sire", "dam")),
         genome.genotypes,

@@ -56,6 +56,7 @@ class GenomicCase:
 CASES = {
     "tiny": GenomicCase(2_000, 200, 1_000, chromosomes=3),
     "medium": GenomicCase(100_000, 5_000, 50_000),
+    "many": GenomicCase(100_000, 20_000, 5_000),
     "large": GenomicCase(1_000_000, 50_000, 50_000),
 }
 """``tiny`` is to warm kernels with."""
@@ -92,10 +93,11 @@ def genomic_data(case: GenomicCase) -> GenomicData:
 
 def make(case: GenomicCase, folder: Path) -> None:
     """Simulate and write a case; the folder appears when it is whole."""
-    population = simulate_pedigree(PedigreeOptions(animals=case.animals, seed=case.seed))
-    options = GenomeOptions(chromosomes=case.chromosomes, markers=case.markers, seed=case.seed)
+    of_pedigree, of_genome, of_records = np.random.SeedSequence(case.seed).generate_state(3).tolist()
+    population = simulate_pedigree(PedigreeOptions(animals=case.animals, seed=of_pedigree))
+    options = GenomeOptions(chromosomes=case.chromosomes, markers=case.markers, seed=of_genome)
     genome = simulate_genotypes(population, options, chosen_animals(population, case.genotyped))
-    records = simulate_records(population, replace(RECORDS, seed=case.seed), breeding_value=genome.breeding_value)
+    records = simulate_records(population, replace(RECORDS, seed=of_records), breeding_value=genome.breeding_value)
     old = population.birth_year[records.animal] < population.birth_year[-1]
     table = records.to_frame().select("animal", pl.col("contemporary_group").cast(pl.String), "y")
     folder.parent.mkdir(parents=True, exist_ok=True)

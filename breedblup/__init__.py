@@ -16,6 +16,15 @@ from breedblup.adjustment import (
     combine,
     rebase,
 )
+from breedblup.adjustment.markers import (
+    MarkerEffects,
+    MarkerInference,
+    marker_effects,
+    marker_inference,
+    predict_from_evaluation,
+    predict_genomic,
+    window_variances,
+)
 from breedblup.analysis import EvaluateOptions, Prepared, System, evaluate, evaluate_prepared, prepare, solve_system
 from breedblup.analysis.bootstrap import Bootstrap
 from breedblup.analysis.estimation import PreparedEstimation, estimate_prepared, estimate_variances, prepare_estimation
@@ -27,6 +36,7 @@ from breedblup.design import Design, basis_values, build_design, coefficients_fr
 from breedblup.errors import (
     BreedblupError,
     ConfigurationError,
+    GenotypeError,
     InputError,
     ModelError,
     NotConverged,
@@ -38,6 +48,13 @@ from breedblup.errors import (
     ResourceError,
 )
 from breedblup.evaluation import Evaluation, RandomEffects
+from breedblup.genotypes import Genotypes, MarkerMatch, match_markers
+from breedblup.genotypes.components import PrincipalComponents, principal_components
+from breedblup.genotypes.homozygosity import RunsOfHomozygosity, genomic_inbreeding
+from breedblup.genotypes.parentage import ParentRule, ParentSearch, find_parents
+from breedblup.genotypes.quality.control import check_genotypes
+from breedblup.genotypes.quality.report import QualityResult
+from breedblup.genotypes.quality.thresholds import GenotypeQuality, Severities
 from breedblup.inference.effect_correlations import CorrelationTable
 from breedblup.inference.functions import Derived, DerivedTable
 from breedblup.inference.likelihood_ratio import FittedLikelihood, InformationCriteria, LikelihoodRatioTest
@@ -48,6 +65,8 @@ from breedblup.inference.profile import Profile
 from breedblup.inference.ratio_table import RatioTable
 from breedblup.inference.residuals import Leverages, Residuals
 from breedblup.inference.sampling import Sampled
+from breedblup.io.genotypes import read_fam, read_genotypes, read_marker_map, read_plink, write_genotypes, write_plink
+from breedblup.io.marker_effects import read_marker_effects, write_marker_effects
 from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records
 from breedblup.mme import EquationLayout, MixedModelEquations, assemble_equations, build_incidence, constrain
 from breedblup.model import (
@@ -122,13 +141,32 @@ from breedblup.relationship import (
     sire_mgs_inverse,
     variance_scaling,
 )
+from breedblup.relationship.apy import apy_inverse
+from breedblup.relationship.apy_core import core_at_random, core_by_eigenvalues
+from breedblup.relationship.diagnostics import (
+    AgreementLimits,
+    PedigreeAgreement,
+    check_against_pedigree,
+    near_duplicates,
+    outlying_diagonals,
+)
+from breedblup.relationship.gamma import GammaEstimate, gamma_from_genotypes
+from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
+from breedblup.relationship.genomic_dominance import dominance_g_inverse
+from breedblup.relationship.genomic_matrix import GenomicMatrix
+from breedblup.relationship.genotyped_mean import j_factor
+from breedblup.relationship.single_step import as_stored, h_inverse
+from breedblup.relationship.single_step_plan import SingleStepPlan, plan_single_step
 from breedblup.reml.estimates import Estimates
 from breedblup.reml.fit import Maximum, RemlRound
 from breedblup.reml.options import RemlOptions
 from breedblup.reml.point import Point
 from breedblup.reml.problem import RemlProblem
+from breedblup.report.genotype_plots import plot_components, plot_inbreeding, plot_quality
+from breedblup.report.marker_plots import plot_manhattan, plot_marker_effects, plot_marker_qq, plot_windows
 from breedblup.report.pedigree_plots import plot_pedigree
 from breedblup.report.reml_plots import plot_curve, plot_history, plot_profile, plot_residuals
+from breedblup.simulation import GenomeOptions, SimulatedGenome, simulate_genotypes
 from breedblup.solvers.records import PcgOptions, Solution
 from breedblup.variances import (
     Bound,
@@ -146,6 +184,7 @@ from breedblup.variances import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "AgreementLimits",
     "AncestorContributions",
     "AtPoints",
     "BaseBirthYears",
@@ -177,7 +216,14 @@ __all__ = [
     "Fixed",
     "FixedValue",
     "FounderContributions",
+    "GammaEstimate",
     "Generations",
+    "GenomeOptions",
+    "GenomicMatrix",
+    "GenomicOptions",
+    "GenotypeError",
+    "GenotypeQuality",
+    "Genotypes",
     "GroupRule",
     "InformationCriteria",
     "InputError",
@@ -185,6 +231,9 @@ __all__ = [
     "Leverages",
     "LikelihoodRatioTest",
     "LinearModelSummary",
+    "MarkerEffects",
+    "MarkerInference",
+    "MarkerMatch",
     "MatrixBlock",
     "Maximum",
     "Members",
@@ -197,8 +246,11 @@ __all__ = [
     "Parameter",
     "ParameterSpace",
     "ParentGroups",
+    "ParentRule",
+    "ParentSearch",
     "PcgOptions",
     "Pedigree",
+    "PedigreeAgreement",
     "PedigreeColumns",
     "PedigreeDescription",
     "PedigreeError",
@@ -210,8 +262,10 @@ __all__ = [
     "Prediction",
     "Prepared",
     "PreparedEstimation",
+    "PrincipalComponents",
     "Profile",
     "PublishError",
+    "QualityResult",
     "Random",
     "RandomEffects",
     "RatioTable",
@@ -226,8 +280,12 @@ __all__ = [
     "Residual",
     "Residuals",
     "ResourceError",
+    "RunsOfHomozygosity",
     "Sampled",
+    "Severities",
+    "SimulatedGenome",
     "SimulatedResponses",
+    "SingleStepPlan",
     "Solution",
     "SolvePlan",
     "SumOverRange",
@@ -239,11 +297,15 @@ __all__ = [
     "a22_inverse",
     "a_inverse",
     "ancestor_contributions",
+    "apy_inverse",
+    "as_stored",
     "assemble_equations",
     "basis_values",
     "build_design",
     "build_incidence",
+    "check_against_pedigree",
     "check_base",
+    "check_genotypes",
     "closest_relatives",
     "coefficients_from",
     "combine",
@@ -252,8 +314,11 @@ __all__ = [
     "completeness_by_depth",
     "completeness_index",
     "constrain",
+    "core_at_random",
+    "core_by_eigenvalues",
     "covariance_at",
     "describe",
+    "dominance_g_inverse",
     "dominance_inverse",
     "effective_population_sizes",
     "equivalent_generations",
@@ -265,41 +330,74 @@ __all__ = [
     "extend_inverse",
     "family_size_distribution",
     "family_sizes",
+    "find_parents",
     "founder_contributions",
+    "g_inverse",
+    "gamma_from_genotypes",
     "generation_interval",
     "generation_intervals",
     "generation_intervals_by_year",
     "generations_of",
     "genetic_contributions",
+    "genomic_inbreeding",
+    "genomic_matrix",
     "group_inverse",
     "group_shares",
     "group_unknown_parents",
+    "h_inverse",
     "inbreeding_by_year",
     "inbreeding_coefficients",
     "inbreeding_of_contemporaries",
     "inverse_from",
+    "j_factor",
     "likelihood_ratio_test",
+    "marker_effects",
+    "marker_inference",
+    "match_markers",
     "mating_inbreeding",
     "mean_coancestry",
     "mean_relationships",
     "metafounder_inverse",
+    "near_duplicates",
+    "outlying_diagonals",
     "parents_by_year",
     "partial_inbreeding_coefficients",
+    "plan_single_step",
+    "plot_components",
     "plot_curve",
     "plot_history",
+    "plot_inbreeding",
+    "plot_manhattan",
+    "plot_marker_effects",
+    "plot_marker_qq",
     "plot_pedigree",
     "plot_profile",
+    "plot_quality",
     "plot_residuals",
+    "plot_windows",
+    "predict_from_evaluation",
+    "predict_genomic",
     "prepare",
     "prepare_estimation",
+    "principal_components",
+    "read_fam",
+    "read_genotypes",
+    "read_marker_effects",
+    "read_marker_map",
     "read_pedigree",
     "read_phantom_parents",
+    "read_plink",
     "read_records",
     "rebase",
     "reference_population",
     "relationship_block",
     "relationships",
+    "simulate_genotypes",
     "sire_mgs_inverse",
     "solve_system",
     "variance_scaling",
+    "window_variances",
+    "write_genotypes",
+    "write_marker_effects",
+    "write_plink",
 ]

@@ -858,7 +858,7 @@ def gametes_locus_by_locus(
 # --- single-step ------------------------------------------------------------------------------------------------------
 
 
-def single_step_h(a: Array, rows: Sequence[int], effective: Array) -> Array:
+def single_step_h(a: Array, rows: Sequence[int] | NDArray[np.int32], effective: Array) -> Array:
     """H by conditioning: genotyped animals have ``effective``, the others follow from them by A (Legarra et al. 2009)."""
     n, two = len(a), list(rows)
     one = [i for i in range(n) if i not in two]
@@ -871,7 +871,7 @@ def single_step_h(a: Array, rows: Sequence[int], effective: Array) -> Array:
     return h
 
 
-def altered_shares(a: Array, rows: Sequence[int], q: Array) -> Array:
+def altered_shares(a: Array, rows: Sequence[int] | NDArray[np.int32], q: Array) -> Array:
     """What animals owe to groups where the genotyped ones owe nothing: (Q₁ - TQ₂; 0)."""
     n, two = len(a), list(rows)
     one = [i for i in range(n) if i not in two]

@@ -180,6 +180,14 @@ def test_chosen_animals_have_the_genotypes_of_all(pedigree: SimulatedPedigree, g
     assert_array_equal(simulate_genotypes(pedigree, SMALL, mask).genotypes.calls(), genome.genotypes.calls()[mask])
 
 
+def test_a_chromosome_may_be_too_short_for_a_marker(pedigree: SimulatedPedigree) -> None:
+    short = replace(SMALL, length_morgan=[1.0, 1e-9, 0.5], qtl=3)
+    genome = simulate_genotypes(pedigree, short)
+    assert genome.loci["chromosome"].unique(maintain_order=True).to_list() == ["1", "3"]
+    assert_array_equal(np.bincount(genome.genotypes.calls().ravel(), minlength=3) > 0, True)
+    assert genome.genotypes.shape == (600, 300)
+
+
 def test_a_checked_pedigree_keeps_its_ids(pedigree: SimulatedPedigree, genome: SimulatedGenome) -> None:
     checked = bb.Pedigree.from_frame(pedigree.to_frame().select("animal", "sire", "dam"))
     dropped = simulate_genotypes(checked, SMALL, [5])

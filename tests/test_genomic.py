@@ -226,6 +226,18 @@ def test_a22_of_any_source(some: Population) -> None:
     np.testing.assert_allclose(found[2], found[0], atol=1e-9)
 
 
+def test_blending_with_metafounders() -> None:
+    of = Metafounders()
+    gamma = np.array([[0.8, 0.4, 0.3], [0.4, 0.7, 0.2], [0.3, 0.2, 0.9]])
+    source = bb.metafounder_inverse(of.pedigree, gamma, names=of.names)
+    options = GenomicOptions(frequencies="half", blend=0.2)
+    found = g_inverse(of.genotypes, options, pedigree=source)
+    rows = source.positions_of(of.genotypes.ids)
+    a = np.linalg.inv(source.matrix.toarray())[np.ix_(rows, rows)]
+    g = genomic_by_definition(of.calls[of.rows], np.full(of.calls.shape[1], 0.5), "vanraden1")
+    np.testing.assert_allclose(found.multiply(np.eye(len(rows))), 0.8 * g + 0.2 * a, atol=1e-9)
+
+
 def test_inverse_in_place_beyond_a_tile() -> None:
     n = TILE + 40
     x = np.random.default_rng(5).standard_normal((n, 2 * n))

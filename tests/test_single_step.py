@@ -345,7 +345,7 @@ def test_arguments_that_do_not_fit() -> None:
         with pytest.raises(bb.ModelError, match=match):
             h_inverse(pedigree, genotypes, **arguments)
 
-    refused("form is 'Explicit'; it can be 'explicit'", form="Explicit")
+    refused("h_inverse: form is 'Explicit'; it can be 'explicit'", form="Explicit")
     refused("τ has to be above 0, ω 0 or above", tau=0.0)
     refused("τ has to be above 0, ω 0 or above", omega=-0.1)
     refused("form 'apy' needs a core", form="apy")

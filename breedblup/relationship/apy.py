@@ -34,8 +34,8 @@ ROWS = 2048
 class ApyParts(NamedTuple):
     """The numbers of a G_APY⁻¹.
 
-    ``others`` are the positions outside the core, ``factor`` has L, LL' = G_cc, in its lower triangle, ``inherited`` is P (others
-    × core), ``own`` the diagonal of M_nn.
+    ``others`` are the positions outside the core, ``factor`` is L, LL' = G_cc, ``inherited`` is P (others × core), ``own`` the
+    diagonal of M_nn.
     """
 
     others: NDArray[np.int32]
@@ -100,8 +100,7 @@ class ApyInverse:
     def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """G_APY V for an n × k block."""
         of = self.parts
-        lower = np.tril(of.factor)
-        of_core = lower @ (lower.T @ (vectors[self.core] + of.inherited.T @ vectors[of.others]))
+        of_core = of.factor @ (of.factor.T @ (vectors[self.core] + of.inherited.T @ vectors[of.others]))
         product = np.empty_like(vectors)
         product[self.core] = of_core
         product[of.others] = of.inherited @ of_core + of.own[:, None] * vectors[of.others]
@@ -168,6 +167,8 @@ def apy_parts(matrix: GenomicMatrix, core: NDArray[np.int32], memory: int | None
         row = int(core[failure.equation])
         among = matrix.z.genotypes.of_animals(matrix.ids.gather(core))
         raise singular(among, "G of the core", row, f"noticed at {matrix.ids[row]!r}") from None
+    for row in range(core.size):
+        factor[row, :row] = 0.0
     outside = np.ones(n, dtype=np.bool_)
     outside[core] = False
     others = np.flatnonzero(outside).astype(np.int32)

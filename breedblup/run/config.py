@@ -25,6 +25,24 @@ File names are relative to the folder of the TOML file. All that can be given (t
     loop = "error"
     born_after = "warn"
 
+    [genotypes]
+    file = "chip.bed"                   # * PLINK with .bim and .fam beside it, VCF, or text
+    format = "plink"                    # or "vcf", "table", "rows", "blupf90"; left out: told by the name
+    map = "map.csv"                     # of text: markers with their alleles
+    missing = ["9"]                     # of text: further codes of a missing call
+    ids = "iid"                         # of PLINK; or "fid_iid"
+    multiallelic = "refuse"             # of VCF; or "skip"
+    unknown_animals = "error"           # that the pedigree lacks; or "drop", "founder"
+    exclusions = "exclusions.csv"       # kind, name, why: left out; a run publishes the list for the next
+    warn_below = 0.5                    # correlation of G with A22
+    stop_below = 0.3
+
+    [genotypes.quality]                 # thresholds, see GenotypeQuality
+    marker_call_rate = 0.9
+
+    [genotypes.quality.severities]      # "exclude", "report" or "stop", see Severities
+    mendelian = "report"
+
     [records]
     file = "records.csv"                # *
     missing_effects = "error"           # or "drop": leave out records that lack a class or covariate
@@ -46,6 +64,11 @@ File names are relative to the folder of the TOML file. All that can be given (t
                                         # unknown parents these are fixed; { kind = "groups", ratio = 2.0 } random,
                                         # { kind = "metafounders", file = "gamma.csv" } with Γ as columns id1, id2, value
     line = { file = "k.csv", kind = "relationship" }    # or "inverse"; columns id1, id2, value
+                                        # with genotypes "single_step", "genomic", "genomic_dominance", or a table:
+    cow = { kind = "single_step", method = "vanraden1", frequencies = "observed", blend = 0.05, blend_with = "a22", ridge = 0.0,
+            tuning = "chen", order = "blend_tune", form = "auto", tau = 1.0, omega = 1.0 }   # all of these are defaults; also
+                                        # frequency_file, weight_file (by marker); core_file, core_number or core_share of APY;
+                                        # groups, ratio, gamma (a file, or "estimate"), group_equations; prune
 
     [solve]
     method = "auto"                     # or "cholesky", "pcg"
@@ -92,6 +115,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     folder = "results/2026-04"          # *
     format = "csv"                      # or "parquet"
     accuracy = "r"                      # or "r2", "bif"
+    marker_tests = false                # true: effects of markers with standard errors and p-values
 
     [base]                              # whose mean breeding value is zero; left out: that of the model
     kind = "birth_years"                # or "founders"; or "ids" with file = "base.csv" (one column, or column id)

@@ -158,7 +158,7 @@ def genotype_tables(genotyped: Genotyped) -> dict[str, pl.DataFrame]:
     tables = {
         "genotype_animals": pl.concat(animals, how="diagonal").select("animal", "outcome", "why", "value", "threshold"),
         "genotype_markers": pl.concat(_with_outcome(quality.excluded_markers, quality.reported_markers)),
-        "conflicts": quality.conflicts.filter(pl.col("conflict")),
+        "conflicts": quality.conflicts.filter("conflict").drop("conflict"),
         "duplicates": quality.duplicates,
     }
     found = {name: table for name, table in tables.items() if table.height}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +27,7 @@ def draw_chromosomes(options: GenomeOptions) -> list[Chromosome]:
         for k in range(options.chromosomes)
     ]
     variance = sum(float(np.sum(2 * c.frequency * (1 - c.frequency) * c.effect**2)) for c in drawn)
-    for chromosome in drawn:
-        chromosome.effect[:] /= np.sqrt(variance)
-    return drawn
+    return [replace(c, effect=c.effect / np.sqrt(variance)) for c in drawn]
 
 
 def _draw_chromosome(
@@ -70,7 +70,7 @@ def _draw_chromosome(
 
 def _draw_positions(random: np.random.Generator, length: float, loci: int) -> NDArray[np.int64]:
     """Distinct places in base pairs, in order, from 1."""
-    bases = round(length * BASES_PER_MORGAN)
+    bases = max(1, round(length * BASES_PER_MORGAN))
     return np.unique(random.integers(1, bases, loci, endpoint=True))
 
 
@@ -109,8 +109,8 @@ def _ancestral_alleles(
 
 
 def pack_alleles(alleles: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Haplotypes × loci to words of 64 loci, the first lowest."""
-    bits = np.zeros((alleles.shape[0], -(-alleles.shape[1] // 64) * 64), dtype=np.bool_)
+    """Haplotypes × loci to words of 64 loci, the first lowest; one word at least."""
+    bits = np.zeros((alleles.shape[0], 64 * max(1, -(-alleles.shape[1] // 64))), dtype=np.bool_)
     bits[:, : alleles.shape[1]] = alleles
     return np.packbits(bits, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 

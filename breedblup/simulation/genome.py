@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ class GenomeOptions:
     """
 
     chromosomes: int = 30
-    length_morgan: float | tuple[float, ...] = 1.0
+    length_morgan: float | Sequence[float] = 1.0
     markers: int = 50_000
     qtl: int | None = 1_000
     qtl_among_markers: bool = False
@@ -66,9 +67,9 @@ class GenomeOptions:
         for name, least in (("chromosomes", 1), ("ancestral_size", 2), ("ancestral_generations", 0)):
             if getattr(self, name) < least:
                 raise ModelError(f"simulated genome: {name} is {getattr(self, name)}; give at least {least}")
-        if isinstance(self.length_morgan, tuple) and len(self.length_morgan) != self.chromosomes:
+        if np.ndim(self.length_morgan) and np.size(self.length_morgan) != self.chromosomes:
             raise ModelError(
-                f"simulated genome: {len(self.length_morgan)} lengths for {self.chromosomes} chromosomes; give one for each"
+                f"simulated genome: {np.size(self.length_morgan)} lengths for {self.chromosomes} chromosomes; give one for each"
             )
         if self.lengths.min() <= 0:
             raise ModelError(f"simulated genome: length_morgan is {self.length_morgan}; give lengths above 0")
