@@ -166,7 +166,6 @@ from breedblup.report.genotype_plots import plot_components, plot_inbreeding, pl
 from breedblup.report.marker_plots import plot_manhattan, plot_marker_effects, plot_marker_qq, plot_windows
 from breedblup.report.pedigree_plots import plot_pedigree
 from breedblup.report.reml_plots import plot_curve, plot_history, plot_profile, plot_residuals
-from breedblup.simulation import GenomeOptions, SimulatedGenome, simulate_genotypes
 from breedblup.solvers.records import PcgOptions, Solution
 from breedblup.variances import (
     Bound,
@@ -218,7 +217,6 @@ __all__ = [
     "FounderContributions",
     "GammaEstimate",
     "Generations",
-    "GenomeOptions",
     "GenomicMatrix",
     "GenomicOptions",
     "GenotypeError",
@@ -283,7 +281,6 @@ __all__ = [
     "RunsOfHomozygosity",
     "Sampled",
     "Severities",
-    "SimulatedGenome",
     "SimulatedResponses",
     "SingleStepPlan",
     "Solution",
@@ -392,7 +389,6 @@ __all__ = [
     "reference_population",
     "relationship_block",
     "relationships",
-    "simulate_genotypes",
     "sire_mgs_inverse",
     "solve_system",
     "variance_scaling",

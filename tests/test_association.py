@@ -239,6 +239,15 @@ def test_groups_of_unknown_parents_are_refused() -> None:
         marker_inference(ALONE, some_records(pedigree.ids), ONE, {"animal": inverse})
 
 
+def test_what_is_given_is_checked_first() -> None:
+    with pytest.raises(
+        ModelError, match=r"^no random term rests on genotypes \(those that do: none\) -> evaluate with g_inverse"
+    ):
+        marker_inference(ALONE, RECORDS, ONE, {})
+    with pytest.raises(ModelError, match=r"^the options are a str; make them with EvaluateOptions"):
+        marker_inference(ALONE, RECORDS, ONE, GBLUP, options="exact")  # type: ignore[arg-type]
+
+
 def test_memory_is_counted_first() -> None:
     with pytest.raises(
         ResourceError, match=r"^exact p-values of markers need a factor of all equations: .* would take"

@@ -718,7 +718,7 @@ def test_errors_of_the_configuration(folder):
     assert result.stderr.splitlines() == [
         "error: evaluation.toml: [records] is missing; it has to be given",
         "evaluation.toml: unknown section 'recrods'; did you mean 'records'? "
-        "(known: pedigree, records, model, variances, relationships, solve, reml, results, base, "
+        "(known: pedigree, genotypes, records, model, variances, relationships, solve, reml, results, base, "
         "combinations, curves)",
     ]
 

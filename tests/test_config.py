@@ -24,6 +24,8 @@ from breedblup.errors import ConfigurationError, ModelError
 from breedblup.model import Model
 from breedblup.pedigree import MISSING_PARENTS, PedigreeColumns, PedigreeRules
 from breedblup.run.config import read_config
+from breedblup.run.genotype_schema import GenotypeQualitySection, GenotypesSection, QualitySeveritiesSection
+from breedblup.run.relationship_schema import RelationshipSection
 from breedblup.run.schema import (
     BaseSection,
     BoundSection,
@@ -33,7 +35,6 @@ from breedblup.run.schema import (
     PedigreeSection,
     Range,
     RecordsSection,
-    RelationshipSection,
     RemlSection,
     ResultsSection,
     Sections,
@@ -353,11 +354,13 @@ PLACES = [
     (), ("pedigree",), ("pedigree", "rules"), ("records",), ("model",), ("variances",), ("relationships",),
     ("relationships", "animal"), ("solve",), ("results",), ("base",), ("combinations", 0), ("curves", 0),
     ("curves", 0, "sum"), ("curves", 0, "difference"), ("reml",), ("reml", "structures"), ("reml", "structures", "animal"),
-    ("reml", "bounds"), ("reml", "bounds", "animal"), ("reml", "ties"), ("reml", "ties", "animal"),
+    ("reml", "bounds"), ("reml", "bounds", "animal"), ("reml", "ties"), ("reml", "ties", "animal"), ("genotypes",),
+    ("genotypes", "quality"), ("genotypes", "quality", "severities"),
 ]  # fmt: skip
 SECTIONS = (
     Sections, PedigreeSection, PedigreeRulesSection, RecordsSection, RelationshipSection, SolveSection, ResultsSection,
     BaseSection, CombinationSection, CurveSection, Range, Span, RemlSection, StructureSection, BoundSection, TieSection,
+    GenotypesSection, GenotypeQualitySection, QualitySeveritiesSection,
 )  # fmt: skip
 KEYS = sorted({key for section in SECTIONS for key in section.model_fields} | {"animal", "x", "a b"})
 

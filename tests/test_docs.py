@@ -98,11 +98,12 @@ def assert_shown(block: Block, printed: str) -> None:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``data``, the reference cases and the results of the README's first command."""
+    """A folder with ``data``, the reference cases and the results of the two evaluations of ``data``."""
     place = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "data", place / "data")
     shutil.copytree(REFS, place / "tests" / "refs")
-    run_evaluation(read_config(place / "data" / "dairy" / "evaluation.toml"))
+    for example in ("dairy", "genomic"):
+        run_evaluation(read_config(place / "data" / example / "evaluation.toml"))
     return place
 
 
@@ -254,6 +255,12 @@ def test_every_column_and_key_of_the_results_is_documented(published: Path) -> N
         section = text.partition(f"`{name}.csv`")[2].partition("###")[0]
         for column in (folder / f"{name}.csv").read_text(encoding="utf-8").partition("\n")[0].split(","):
             assert f"`{column}`" in section, f"{name}: {column}"
+    genotyped = text.partition("### Files of genotypes")[2].partition("###")[0]
+    for file in (published / "results" / "genomic").iterdir():
+        if file.stem not in ("ebv", "fixed", "run"):
+            columns = pl.read_csv(file).columns if file.suffix == ".csv" else pl.read_parquet_schema(file)
+            row = next(line for line in genotyped.splitlines() if line.startswith(f"| `{file.name}` |"))
+            assert all(f"`{column}`" in row for column in columns), file.name
     for column in (*REPAIR_COLUMNS, *(criterion.name for criterion in fields(PcgRound))):
         assert f"`{column}`" in text, column
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))

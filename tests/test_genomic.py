@@ -18,10 +18,11 @@ from reference import (
 
 import breedblup as bb
 from breedblup.errors import GenotypeError, ModelError, NotPositiveDefinite, PedigreeError, ResourceError
-from breedblup.genotypes import Genotypes
+from breedblup.genotypes import Genotypes, cross_products
+from breedblup.relationship import dense
 from breedblup.relationship.allele_frequencies import base_frequencies
 from breedblup.relationship.blocks import a22_inverse
-from breedblup.relationship.dense import TILE, identical_pair, invert_in_place
+from breedblup.relationship.dense import identical_pair, invert_in_place
 from breedblup.relationship.diagnostics import (
     AgreementLimits,
     check_against_pedigree,
@@ -238,8 +239,9 @@ def test_blending_with_metafounders() -> None:
     np.testing.assert_allclose(found.multiply(np.eye(len(rows))), 0.8 * g + 0.2 * a, atol=1e-9)
 
 
-def test_inverse_in_place_beyond_a_tile() -> None:
-    n = TILE + 40
+def test_inverse_in_place_beyond_a_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "TILE", 16)
+    n = 40
     x = np.random.default_rng(5).standard_normal((n, 2 * n))
     matrix = x @ x.T
     matrix = 0.5 * (matrix + matrix.T)
@@ -351,6 +353,28 @@ def test_singular(some: Population) -> None:
     repaired = g_inverse(doubled, GenomicOptions(ridge=0.01))
     np.testing.assert_allclose(repaired.multiply(repaired.matrix.toarray()), np.eye(GENOTYPED), atol=1e-9)
     assert identical_pair(some.genotypes) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "vanraden2"}])
+def test_singular_in_single_precision(
+    some: Population, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding makes a singular ZZ' regular: what is known to make it singular is looked for, not found by Cholesky."""
+    monkeypatch.setattr(cross_products, "SMALL", 0.0)
+    observed = GenomicOptions(**options)
+    with pytest.raises(NotPositiveDefinite, match="genotypes centred by their own mean frequencies add up to 0"):
+        g_inverse(some.genotypes, observed)
+    twice = some.calls.copy()
+    twice[17] = twice[5]
+    half = GenomicOptions(frequencies="half", **options)
+    with pytest.raises(NotPositiveDefinite, match="have the same genotypes"):
+        g_inverse(Genotypes.from_calls(twice, some.names), half)
+    rounded = g_inverse(some.genotypes, half)
+    assert "in float32 by blocks of markers" in rounded.made[-1]
+    monkeypatch.undo()
+    exact = g_inverse(some.genotypes, half)
+    assert exact.made[-1] != rounded.made[-1]
+    np.testing.assert_allclose(rounded.multiply(np.eye(GENOTYPED)), exact.multiply(np.eye(GENOTYPED)), atol=1e-5)
 
 
 def test_tuning_that_cannot_be(some: Population) -> None:

@@ -295,3 +295,48 @@ def test_wheat_gblup_reml(wheat: Any, trait: str) -> None:
         values = table["solution"].to_numpy()[[table["level"].to_list().index(i) for i in records["line"]]]
         smooth = values - RIDGE * inverse.multiply_inverse(values)
         np.testing.assert_allclose(smooth, wanted_values["gebv"], atol=case["tolerance"]["abs_gebv"])
+
+
+# --- files with faults ------------------------------------------------------------------------------------------------
+
+
+def faulty(file: str) -> Genotypes:
+    return genotypes_of(REFS / "pathological", file)
+
+
+def test_monomorphic_markers_are_left_out() -> None:
+    genotypes = faulty("geno_monomorphic.csv")
+    for method in ("vanraden1", "vanraden2", "yang"):
+        matrix = genomic_matrix(genotypes, GenomicOptions(method=method))  # type: ignore[arg-type]
+        assert np.isfinite(matrix.dense()).all()
+        assert "2 markers left out: 2 without variation at these frequencies, 0 without a call" in matrix.made
+        assert matrix.z.genotypes.markers["marker"].to_list() == ["s1", "s2"]
+
+
+def test_duplicate_genotypes_are_named_and_have_the_same_breeding_values() -> None:
+    genotypes = faulty("geno_duplicate_genotypes.csv")
+    with pytest.raises(
+        NotPositiveDefinite,
+        match=r"'5' and '6' have the same genotypes -> add to its diagonal \(ridge=0.01\), or blend it",
+    ):
+        g_inverse(genotypes)
+    records = pl.DataFrame({"animal": ["4", "5", "6", "7"], "y": [1.0, 3.0, 3.0, 2.0]})
+    inverse = g_inverse(genotypes, GenomicOptions(blend=0.05, blend_with="identity"))
+    evaluation = bb.evaluate(
+        bb.Model.from_formula("y ~ 1 + (1 | animal)"),
+        records,
+        bb.VarianceComponents({"animal": 1.0}, residual=1.0),
+        relationships={"animal": inverse},
+    )
+    found = by_animal(evaluation, "animal")
+    assert found["5"] == pytest.approx(found["6"], rel=EXACT)
+    assert abs(found["5"]) > 0.1
+
+
+def test_animals_outside_the_pedigree() -> None:
+    """GBLUP needs no pedigree; what blends with A₂₂ does."""
+    genotypes = faulty("geno_absent_from_pedigree.csv")
+    pedigree = bb.read_pedigree(REFS / "mrode_animal" / "pedigree.csv")
+    assert len(g_inverse(genotypes, GenomicOptions(ridge=0.05), pedigree=pedigree)) == 3
+    with pytest.raises(bb.PedigreeError, match="77"):
+        g_inverse(genotypes, GenomicOptions(blend=0.05), pedigree=pedigree)

@@ -299,7 +299,7 @@ def test_frequencies_and_weights_of_markers_stand_in_files(files: Path, tmp_path
     numbers.head(3).write_csv(tmp_path / "n.csv")
     refused(
         configuration(files, tmp_path, source),
-        rf"n\.csv: no frequency of {len(names) - 3} markers in use: .* add the rows",
+        rf"n\.csv: no frequency of {len(names) - 3} markers in use: .*; add the rows",
     )
     pl.concat([numbers, numbers.head(1)]).write_csv(tmp_path / "n.csv")
     refused(configuration(files, tmp_path, source), r"n\.csv: more than one frequency of 's0'; give each marker once")

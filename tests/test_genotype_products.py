@@ -100,7 +100,7 @@ def test_bits_do_not_depend_on_threads() -> None:
 @pytest.mark.parametrize("missing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("equal", [True, False])
 def test_cross_products(missing: float, equal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cross_products, "PANEL", 16)
+    monkeypatch.setattr(cross_products, "TILE", 16)
     monkeypatch.setattr(cross_products, "MOST", 32)
     monkeypatch.setattr(cross_products, "FEWEST", 32)
     z = centred(named(drawn(53, 90, missing)), equal=equal)

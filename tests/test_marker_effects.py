@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse
-from conftest import EXACT, expected_in, shared_case
+from conftest import EXACT, REFS, expected
 from numpy.typing import NDArray
 
 import breedblup as bb
@@ -170,8 +170,7 @@ def test_back_solving_is_snp_blup() -> None:
 
 def test_published_effects() -> None:
     """Mrode (2014), example 11.3: G + 0.01 I of 14 bulls, back-solved effects."""
-    folder = shared_case("mrode_gblup")
-    wanted = expected_in(folder)["expected"]["gblup"]
+    folder, wanted = REFS / "mrode_gblup", expected("mrode_gblup")["expected"]["gblup"]
     frame = pl.read_csv(folder / "genotypes.csv", schema_overrides={"animal": pl.String})
     genotypes = Genotypes.from_calls(frame.drop("animal").to_numpy(), frame["animal"])
     p = genotypes.frequencies
@@ -255,12 +254,14 @@ def test_terms_that_have_no_markers() -> None:
         marker_effects(evaluation)
     assert marker_effects(evaluation, "other").term == "other"
     with pytest.raises(
-        ModelError, match=r"^no random term 'animl'; did you mean 'animal'\? of this evaluation rests on gen"
+        ModelError,
+        match=r"^no random term 'animl'; did you mean 'animal'\? rests on genotypes \(those that do: 'animal', 'other'\) -> ev",
     ):
         marker_effects(evaluation, "animl")
     plain = bb.evaluate(ALONE, records, ONE)
     with pytest.raises(
-        ModelError, match=r"^no random term of this evaluation rests on genotypes \(those that do: none\)"
+        ModelError,
+        match=r"^no random term rests on genotypes \(those that do: none\) -> evaluate with g_inverse or h_inverse$",
     ):
         marker_effects(plain)
 

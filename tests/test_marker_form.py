@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import breedblup as bb
 from breedblup.genotypes import Genotypes
-from breedblup.mme.marker_preconditioner import MarkerPreconditioner
+from breedblup.mme.marker_preconditioner import MarginalPreconditioner, MarkerPreconditioner
 from breedblup.relationship import RelationshipInverse, group_inverse, metafounder_inverse
 from breedblup.relationship.genomic import GenomicOptions, genomic_matrix
 from breedblup.relationship.marker_form import MarkerOperator, marker_inverse
@@ -282,3 +282,30 @@ def test_explicit_forms_are_stored_where_that_pays() -> None:
     assert any(
         "no factor and no PEV, 35 genotyped animals in the equations would take" in note for note in little.notes
     )
+
+
+def test_components_have_the_preconditioner_of_markers() -> None:
+    pedigree = without_groups()
+    options = GenomicOptions(tuning="none")
+    found = {form: h_inverse(pedigree, HERD.genotypes, options, form=form) for form in ("components", "explicit")}
+    for model in ("one trait", "two traits"):
+        agree(found["components"], found["explicit"], model)
+    by_blocks = solved(found["explicit"], "one trait", TIGHT).solution
+    by_markers = solved(found["components"], "one trait", TIGHT).solution
+    assert len(by_markers.rounds) < 0.7 * len(by_blocks.rounds)
+    formula, random, residual = MODELS["one trait"]
+    variances = bb.VarianceComponents(random, residual=residual)
+    model = bb.Model.from_formula(formula)
+    ready = bb.prepare(model, HERD.records, variances, relationships={"animal": found["components"]}, options=TIGHT)
+    system = bb.System.of(ready.pattern.equations(variances), None)
+    preconditioner = system.in_locality_order().preconditioner(system.factor_fixed())
+    assert isinstance(preconditioner, MarginalPreconditioner)
+    inverse = columns(preconditioner.apply, ready.layout.size)
+    np.testing.assert_allclose(inverse, inverse.T, rtol=0, atol=1e-9)
+
+
+def test_fewer_rounds_than_the_pedigree() -> None:
+    pedigree = without_groups()
+    by_pedigree = solved(bb.a_inverse(pedigree), "one trait", replace(TIGHT, reduce=False)).solution
+    by_markers = solved(h_inverse(pedigree, HERD.genotypes, form="markers"), "one trait", TIGHT).solution
+    assert len(by_markers.rounds) <= len(by_pedigree.rounds)

@@ -132,7 +132,11 @@ ACCEPTED_RECORDS = {
 ELSEWHERE = ("reml_zero_variance.csv", "ped_boundary.csv", "mt_correlation_plus1.csv")
 """Files of the group "variance boundary" that `test_reml_checks` has."""
 
-TESTED_GROUPS = {"pedigree", "ids", "missing codes", "records", "design", "file"}
+GENOTYPES = (
+    "geno_monomorphic.csv", "geno_duplicate_genotypes.csv", "geno_absent_from_pedigree.csv", "geno_missing.csv", "geno_ragged.csv",
+)  # fmt: skip
+
+TESTED_GROUPS = {"pedigree", "ids", "missing codes", "records", "design", "file", "genotypes"}
 
 
 # --- the two ways in --------------------------------------------------------------------------------------------------
@@ -417,6 +421,126 @@ def test_refused_variances(tmp_path: Path, name: str) -> None:
     assert_refused_by_the_command(tmp_path, toml, message)
 
 
+# --- genotypes --------------------------------------------------------------------------------------------------------
+
+
+def genomic_configuration(
+    folder: Path,
+    name: str,
+    relationship: str,
+    genotypes: str = "",
+    animals: tuple[str, ...] = ("4", "5"),
+    pedigree: str = "",
+) -> Path:
+    """Genotypes of a file, alone unless a pedigree is given, and records that do not differ."""
+    records = folder / "equal.csv"
+    pl.DataFrame({"animal": ["4", *animals], "y": [1.0, *[2.0] * len(animals)]}).write_csv(records)
+    lines = [
+        f'[genotypes]\nfile = "{FOLDER / name}"\nstop_below = -1.0\nwarn_below = -1.0\n{genotypes}',
+        f'[records]\nfile = "{records}"\n[model]\nformula = "y ~ 1 + (1 | animal)"',
+        f"[variances]\nanimal = 20.0\nresidual = 40.0\n[relationships]\nanimal = {relationship}",
+        f'[results]\nfolder = "results"\n{pedigree}',
+    ]
+    path = folder / "evaluation.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def genomic_results(folder: Path, *how: Any, **more: Any) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Breeding values and the run record of the command."""
+    result = command("run", genomic_configuration(folder, *how, **more))
+    assert result.exit_code == 0, result.output
+    assert "Traceback" not in result.output
+    ebv = pl.read_csv(folder / "results" / "ebv.csv", schema_overrides={"id": pl.String})
+    return ebv, json.loads((folder / "results" / "run.json").read_text(encoding="utf-8"))
+
+
+def ebv_of_genotyped(genotypes: bb.Genotypes, options: bb.GenomicOptions, animals: tuple[str, ...]) -> bb.Evaluation:
+    """The same from Python."""
+    return bb.evaluate(
+        bb.Model.from_formula("y ~ 1 + (1 | animal)"),
+        pl.DataFrame({"animal": ["4", *animals], "y": [1.0, *[2.0] * len(animals)]}),
+        bb.VarianceComponents({"animal": 20.0}, residual=40.0),
+        {"animal": bb.g_inverse(genotypes, options)},
+    )
+
+
+@pytest.mark.parametrize("method", ["vanraden1", "vanraden2", "yang"])
+def test_monomorphic_markers_are_left_out(tmp_path: Path, method: Any) -> None:
+    options = bb.GenomicOptions(method=method, ridge=0.1)
+    genotypes = bb.read_genotypes(FOLDER / "geno_monomorphic.csv")
+    evaluation = ebv_of_genotyped(genotypes, options, ("5", "6"))
+    assert any("2 markers left out: 2 without variation" in note for note in evaluation.notes)
+    relationship = f'{{ kind = "genomic", method = "{method}", ridge = 0.1 }}'
+    found, record = genomic_results(tmp_path, "geno_monomorphic.csv", relationship, animals=("5", "6"))
+    np.testing.assert_allclose(found["ebv"], evaluation.ebv["ebv"], rtol=EXACT)
+    assert "geno_monomorphic.csv: 2 markers left out: monomorphic" in record["notes"]
+    left_out = pl.read_csv(tmp_path / "results" / "genotype_markers.csv").filter(why="monomorphic")
+    assert left_out["marker"].to_list() == ["s3", "s4"]
+
+
+def test_duplicated_genotypes_are_named(tmp_path: Path) -> None:
+    name = "geno_duplicate_genotypes.csv"
+    genotypes = bb.read_genotypes(FOLDER / name)
+    message = r"G of 4 animals is not positive definite, '5' and '6' have the same genotypes -> add to its diagonal"
+    with pytest.raises(bb.NotPositiveDefinite, match=message):
+        bb.g_inverse(genotypes)
+    assert_refused_by_the_command(tmp_path, genomic_configuration(tmp_path, name, '"genomic"'), message)
+    blended = '{ kind = "genomic", blend = 0.05, blend_with = "identity" }'
+    found, _ = genomic_results(tmp_path, name, blended, animals=("5", "6"))
+    evaluation = ebv_of_genotyped(genotypes, bb.GenomicOptions(blend=0.05, blend_with="identity"), ("5", "6"))
+    np.testing.assert_allclose(found["ebv"], evaluation.ebv["ebv"], rtol=EXACT)
+    ebv = dict(found.select("id", "ebv").iter_rows())
+    assert ebv["5"] == pytest.approx(ebv["6"], rel=EXACT)
+    pairs = pl.read_csv(tmp_path / "results" / "duplicates.csv").select("animal", "other", "identical")
+    assert pairs.rows() == [(5, 6, 1.0)]
+
+
+def test_a_genotyped_animal_outside_the_pedigree(tmp_path: Path) -> None:
+    name = "geno_absent_from_pedigree.csv"
+    genotypes, pedigree = bb.read_genotypes(FOLDER / name), bb.read_pedigree(CALVES)
+    with pytest.raises(bb.PedigreeError, match="'77'"):
+        bb.h_inverse(pedigree, genotypes)
+    section = f'[pedigree]\nfile = "{CALVES}"'
+    toml = genomic_configuration(tmp_path, name, '"single_step"', pedigree=section)
+    assert_refused_by_the_command(
+        tmp_path, toml, r"1 genotyped animal not in pedigree\.csv: '77' -> add them to the pedigree"
+    )
+    how = 'unknown_animals = "founder"'
+    found, record = genomic_results(tmp_path, name, '"single_step"', how, pedigree=section)
+    assert found["id"].to_list() == ["1", "2", "3", "4", "5", "6", "7", "8", "77"]
+    assert "1 genotyped animal not in pedigree.csv, added to it as unrelated: '77'" in record["notes"]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    found, _ = genomic_results(alone, name, '{ kind = "genomic", ridge = 0.1 }')
+    assert found["id"].to_list() == ["4", "77", "5"]
+
+
+def test_missing_calls(tmp_path: Path) -> None:
+    name = "geno_missing.csv"
+    message = r"geno_missing\.csv:4: .*'9'"
+    with pytest.raises(bb.GenotypeError, match=message):
+        bb.read_genotypes(FOLDER / name)
+    relationship = '{ kind = "genomic", ridge = 0.1 }'
+    assert_refused_by_the_command(tmp_path, genomic_configuration(tmp_path, name, relationship), message)
+    genotypes = bb.read_genotypes(FOLDER / name, missing=["9"])
+    assert genotypes.calls().tolist() == [[0, -1, 2, 1], [1, -1, 1, 2], [2, 0, -1, 1], [1, 1, 0, 0]]
+    evaluation = ebv_of_genotyped(genotypes, bb.GenomicOptions(ridge=0.1), ("5", "6"))
+    rates = "marker_call_rate = 0.5\nanimal_call_rate = 0.5\nduplicate_share = 1.0"
+    how = f'missing = ["9"]\n[genotypes.quality]\n{rates}'
+    found, record = genomic_results(tmp_path, name, relationship, how, animals=("5", "6"))
+    np.testing.assert_allclose(found["ebv"], evaluation.ebv["ebv"], rtol=EXACT)
+    assert any("3 calls missing (18.8 %), set to the mean of their marker" in note for note in record["notes"])
+
+
+def test_a_ragged_row_of_genotypes(tmp_path: Path) -> None:
+    name = "geno_ragged.csv"
+    message = r"geno_ragged\.csv:2: "
+    with pytest.raises(bb.GenotypeError, match=message):
+        bb.read_genotypes(FOLDER / name)
+    assert_refused_by_the_command(tmp_path, genomic_configuration(tmp_path, name, '"genomic"'), message)
+
+
 # --- as a scheduler meets it, and whether all is covered --------------------------------------------------------------
 
 
@@ -454,7 +578,7 @@ def test_every_file_is_covered() -> None:
     files = {path.name for path in FOLDER.iterdir()} - {"README.md", "expected.json"}
     assert files == groups.keys()
     tables = (ACCEPTED_PEDIGREES, REFUSED_PEDIGREES, REFUSED_RECORDS, ACCEPTED_RECORDS, REFUSED_VARIANCES)
-    tested = [*ELSEWHERE, *(name for table in tables for name in table)]
+    tested = [*ELSEWHERE, *GENOTYPES, *(name for table in tables for name in table)]
     assert len(tested) == len(set(tested))
     in_groups = {name for name, group in groups.items() if group in TESTED_GROUPS}
     assert in_groups == set(tested) - REFUSED_VARIANCES.keys() - set(ELSEWHERE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from conftest import EXACT, expected_in, shared_case
+from conftest import EXACT, REFS, expected
 from numpy.typing import NDArray
 from test_marker_effects import (
     ALONE,
@@ -79,8 +79,7 @@ def test_predictions_are_those_of_a_full_run() -> None:
 
 def test_published_candidates() -> None:
     """Mrode (2014), example 11.3: candidates are predicted from the reference bulls alone, with the PEV of the full run."""
-    folder = shared_case("mrode_gblup")
-    wanted = expected_in(folder)["expected"]["gblup"]
+    folder, wanted = REFS / "mrode_gblup", expected("mrode_gblup")["expected"]["gblup"]
     frame = pl.read_csv(folder / "genotypes.csv", schema_overrides={"animal": pl.String})
     bulls = Genotypes.from_calls(frame.drop("animal").to_numpy(), frame["animal"])
     p = bulls.frequencies
@@ -96,6 +95,24 @@ def test_published_candidates() -> None:
     diagonal = matrix_of(candidates, matrix.z, added=0.01).diagonal()
     pev = [wanted["pev"][name] for name in names]
     np.testing.assert_allclose((1.0 - found["reliability"].to_numpy()) * 35.241 * diagonal, pev, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("case", "weights"), [("unweighted", None), ("weighted", "edc")])
+def test_published_snp_blup(case: str, weights: str | None) -> None:
+    """Mrode (2014), example 11.2: SNP-BLUP of the reference bulls, whose Z is regular, from their GBLUP; then the candidates."""
+    wanted = expected("mrode_snpblup")["expected"]
+    frame = pl.read_csv(REFS / "mrode_snpblup" / "genotypes.csv", schema_overrides={"animal": pl.String})
+    bulls = Genotypes.from_calls(frame.drop("animal").to_numpy(), frame["animal"])
+    reference, p = bulls.of_animals(bulls.ids[:8]), np.array(wanted["allele_freq"])
+    z = CentredGenotypes(reference, 2.0 * p, np.full(p.size, 1.0 / np.sqrt(wanted["two_sum_pq"])))
+    records = pl.read_csv(REFS / "mrode_snpblup" / "data.csv", schema_overrides={"animal": pl.String})
+    variances = bb.VarianceComponents({"animal": 35.241}, residual=245.0)
+    model = bb.Model.from_formula("dyd ~ 1 + (1 | animal)", weights=weights)
+    inverse = gblup(matrix_of(reference, z))
+    effects = marker_effects(bb.evaluate(model, records.filter(set="reference"), variances, {"animal": inverse}))
+    np.testing.assert_allclose(effects.estimates[:, 0], wanted[case]["snp"], rtol=0, atol=1e-8)
+    found = predict_genomic(effects, bulls)
+    np.testing.assert_allclose(found["gebv"], [wanted[case]["dgv"][name] for name in found["id"]], rtol=0, atol=1e-8)
 
 
 def test_those_of_the_evaluation_get_their_own() -> None:
@@ -141,6 +158,30 @@ def test_residual_polygenic_part_by_pedigree() -> None:
         PedigreeError, match=r"^the pedigree lacks 'n1', 'n2', genotyped -> give one with all genotyped animals, old"
     ):
         predict_from_evaluation(evaluation, young, pedigree)
+
+
+def test_metafounders_by_the_whole_chain() -> None:
+    """Frequencies of ½ and no tuning do not change with the young, so that h_inverse itself gives the full run."""
+    old = {
+        "animal": list("abcdef"),
+        "sire": ["g1", "g1", "g2", "a", "c", "a"],
+        "dam": ["g2", "g1", "g2", "b", "b", "d"],
+    }
+    more = {"animal": ["y", "z"], "sire": ["e", "c"], "dam": ["f", "g2"]}
+    before, after = (
+        bb.metafounder_inverse(bb.read_pedigree(frame, groups=["g1", "g2"]), [[0.4, 0.1], [0.1, 0.6]])
+        for frame in (pl.DataFrame(old), pl.concat([pl.DataFrame(old), pl.DataFrame(more)]))
+    )
+    genotypes = replace(some_genotypes(7, 40, seed=6), ids=pl.Series("id", ["a", "b", "c", "e", "f", "y", "z"]))
+    options = bb.GenomicOptions(frequencies="half", blend=0.2, tuning="none")
+    records = some_records(list("abcdef"))
+    full = bb.evaluate(ALONE, records, ONE, {"animal": bb.h_inverse(after, genotypes, options, form="explicit")})
+    first = bb.h_inverse(before, genotypes.of_animals(list("abcef")), options, form="explicit")
+    found = predict_from_evaluation(
+        bb.evaluate(ALONE, records, ONE, {"animal": first}), genotypes.of_animals(["y", "z"]), after
+    )
+    wanted = full.ebv.filter(pl.col("id").is_in(["y", "z"]))["ebv"]
+    np.testing.assert_allclose(found["gebv"], wanted, rtol=1e-8)
 
 
 def names(pedigree: bb.Pedigree, parent: str) -> list[str]:

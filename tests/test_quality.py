@@ -493,7 +493,7 @@ def test_nothing_left(family: Any) -> None:
     empty = np.full((5, 30), -1, dtype=np.int8)
     with pytest.raises(
         GenotypeError,
-        match=r"^genotypes: none of the markers is left after 'call rate of the marker' \(threshold 0\.9; found 0\.0",
+        match=r"^genotypes: none of the markers is left after 'call rate of the marker' \(threshold 0\.9\) -> correct",
     ):
         check_genotypes(genotypes_of(empty))
     with pytest.raises(GenotypeError, match="none of the markers is left after 'call rate of the marker'"):
@@ -505,6 +505,24 @@ def test_nothing_left(family: Any) -> None:
         GenotypeError, match=r"^genotypes: 0 animals and 700 markers -> quality control needs one of each"
     ):
         check_genotypes(genotypes_of(family[0][:0]), LOOSE)
+
+
+def test_all_markers_on_x(family: Any) -> None:
+    with pytest.raises(
+        GenotypeError, match=r"none of the markers is left after 'not on an autosome' -> correct the calls, or"
+    ):
+        check_genotypes(genotypes_of(family[0], "X"), LOOSE, pedigree=pedigree_of(*family[1:]))
+
+
+def test_pathological_genotypes() -> None:
+    """Two animals alike, and two markers of one allele (`pathological`: geno_duplicate_genotypes, geno_monomorphic)."""
+    alike = np.array([[0, 1, 2, 0, 1, 1], [1, 0, 1, 2, 0, 1], [1, 0, 1, 2, 0, 1], [2, 1, 0, 1, 1, 0]], dtype=np.int8)
+    found = check_genotypes(Genotypes.from_calls(alike, ["4", "5", "6", "7"]))
+    assert found.duplicates.rows() == [("5", "6", 6, 1.0, False)]
+    assert found.genotypes.shape == (4, 6)
+    single = np.array([[0, 1, 2, 2], [1, 0, 2, 2], [2, 1, 2, 2], [1, 2, 2, 2]], dtype=np.int8)
+    kept = check_genotypes(Genotypes.from_calls(single, ["4", "5", "6", "7"]))
+    assert kept.genotypes.markers["marker"].to_list() == ["M1", "M2"]
 
 
 def test_one_marker_and_one_animal() -> None:

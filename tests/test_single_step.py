@@ -78,7 +78,7 @@ def agree_with(found: bb.RelationshipInverse, h: np.ndarray, tolerance: float = 
     assert stored.logdet == pytest.approx(np.linalg.slogdet(h)[1], abs=1e-8)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, WEIGHTS, st.sampled_from(["a22", "identity"]))
 def test_every_form_is_h(seed: int, weights: tuple[float, float], blend_with: Any) -> None:
     population = Population(seed)
@@ -182,7 +182,7 @@ def conventional(
     return whole
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(SEEDS, WEIGHTS, st.sampled_from(["altered", "full"]), st.sampled_from(FORMS))
 def test_groups(seed: int, weights: tuple[float, float], equations: Any, form: Any) -> None:
     """Random and fixed groups: the block formulas, and the model of H and Q that they stand for."""
@@ -239,7 +239,7 @@ def test_groups(seed: int, weights: tuple[float, float], equations: Any, form: A
 
 
 @pytest.mark.parametrize("equations", ["altered", "full"])
-@pytest.mark.parametrize("method", ["cholesky", "pcg"])
+@pytest.mark.parametrize("method", ["cholesky"])
 def test_evaluation_with_fixed_groups(equations: Any, method: Any) -> None:
     """Against generalised least squares on [X, ZD], û = Dĝ + ĥ."""
     population = Population(11, groups=True)
@@ -291,8 +291,7 @@ def test_what_is_said() -> None:
     assert "τ = 1, ω = 1.01, positive definite as its eigenvalues show" in "; ".join(said)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("dense_up_to", [100, 5])
+@pytest.mark.parametrize(("form", "dense_up_to"), [("explicit", 100), ("components", 5), ("apy", 100)])
 def test_omega_too_large(form: Any, dense_up_to: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The ω that the message names is where H⁻¹ turns indefinite."""
     monkeypatch.setattr("breedblup.relationship.definiteness.DENSE_UP_TO", dense_up_to)
@@ -353,6 +352,10 @@ def test_arguments_that_do_not_fit() -> None:
     refused("form 'markers' has τ and ω of 1", form="markers", omega=0.9)
     refused("group_equations is 'partial'", group_equations="partial")
     refused("for fixed and random groups of unknown parents, and there are none", group_equations="full")
+    grouped = Population(12, groups=True)
+    for source in (grouped.pedigree, bb.group_inverse(grouped.pedigree, ratio=1.0)):
+        with pytest.raises(bb.ModelError, match="form 'markers' takes no groups of unknown parents but metafounders"):
+            h_inverse(source, grouped.genotypes, form="markers")
     ridged = GenomicOptions(ridge=0.01, tuning="none")
     refused("inverse of βA22 plus a diagonal matrix", options=ridged, form="components")
     plain = GenomicOptions(blend=0.0, tuning="none")
@@ -408,9 +411,12 @@ def test_plan_knows_what_a_form_cannot_do(monkeypatch: pytest.MonkeyPatch) -> No
         return "; ".join(h_inverse(pedigree, population.genotypes, **arguments).made)
 
     untuned = GenomicOptions(tuning="none")
-    assert "not form 'markers': it takes no fixed groups" in made(population.pedigree, options=untuned)
+    no_groups = "not form 'markers': it takes no groups of unknown parents but metafounders"
+    assert no_groups in made(population.pedigree, options=untuned)
     random = bb.group_inverse(population.pedigree, ratio=1.0)
-    assert "not form 'markers': it has τ and ω of 1" in made(random, options=untuned, omega=0.9)
+    assert no_groups in made(random, options=untuned)
+    metafounders = bb.metafounder_inverse(population.pedigree, GAMMA)
+    assert "not form 'markers': it has τ and ω of 1" in made(metafounders, options=untuned, omega=0.9)
     said = made(random, options=GenomicOptions(tuning="none", ridge=0.1))
     assert "not form 'components': form 'components' needs the inverse of βA22 plus a diagonal matrix" in said
     assert "form 'explicit' by the plan" in said

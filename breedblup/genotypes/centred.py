@@ -129,8 +129,8 @@ class CentredGenotypes:
             values = values_of_codes(self.centre, self.scale)
             return cross_product(self.genotypes, places[rows], others, values, how.dtype)
         total = cross_product(self.genotypes, places[rows], others, whole_numbers(self.scale.size), how.dtype)
-        shift = self.centre - 1.0
-        centre_products(total, self._moved[rows], self._moved[rows if columns is None else columns], shift @ shift)
+        squares = float(np.square(self.centre - 1.0).sum())
+        centre_products(total, self._moved[rows], self._moved[rows if columns is None else columns], squares)
         total *= self.scale[0] ** 2
         return total
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.genotypes.tiles import blocks_of, unpack_chosen
+from breedblup.genotypes.tiles import blocks_of, on_threads, unpack_chosen
 
 SMALL = 1e11
 """Operations (of a symmetric product) up to which float64 is used for any calls and scales: a few seconds."""
 
-PANEL = 1024
-"""Rows of ZZ' that are multiplied at once; those of the diagonal are done in both triangles."""
+TILE = 512
+"""Rows and columns of ZZ' that a thread makes at once, with BLAS by itself; on the diagonal BLAS makes one triangle."""
 
 BLOCK_BYTES = 64 * 2**20
 """Of the values that are unpacked at once."""
@@ -88,10 +88,15 @@ def cross_product(
     """
     wide = rows.size if columns is None else columns.size
     total = np.zeros((rows.size, wide))
+    tiles = [(a, b) for a in _tiles(rows.size) for b in _tiles(wide) if columns is not None or b.start <= a.start]
     for part in blocks_of(len(values), _markers_of_block(rows.size, wide)):
         z = unpack_chosen(genotypes, rows, part, values[part], dtype)
         other = z if columns is None else unpack_chosen(genotypes, columns, part, values[part], dtype)
-        _add_product(z, other, total)
+
+        def add(tile: tuple[slice, slice], z: NDArray[Any] = z, other: NDArray[Any] = other) -> None:
+            total[tile] += z[:, tile[0]].T @ other[:, tile[1]]
+
+        on_threads(add, tiles)
     if columns is None:
         _mirror(total)
     return total
@@ -101,27 +106,19 @@ def centre_products(
     total: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64], squares: float
 ) -> None:
     """Take (Td)_i and (Td)_j from products of whole numbers and add d'd."""
-    for a in range(0, len(total), PANEL):
-        total[a : a + PANEL] -= (left[a : a + PANEL, None] + right) - squares
+    for part in _tiles(len(total)):
+        total[part] -= (left[part, None] + right) - squares
 
 
 def _markers_of_block(rows: int, columns: int) -> int:
     return int(np.clip(BLOCK_BYTES // (8 * max(rows, columns, 1)), FEWEST, MOST))
 
 
-def _add_product(z: NDArray[Any], other: NDArray[Any], total: NDArray[np.float64]) -> None:
-    """Add Z_r Z_c' (Z transposed), by panels of rows; below and in the panels of the diagonal only, where both are one."""
-    for a in range(0, len(total), PANEL):
-        b = min(len(total), a + PANEL)
-        if z is other:
-            total[a:b, :a] += z[:, a:b].T @ z[:, :a]
-            total[a:b, a:b] += z[:, a:b].T @ z[:, a:b]
-        else:
-            total[a:b] += z[:, a:b].T @ other
+def _tiles(size: int) -> list[slice]:
+    return blocks_of(size, TILE)
 
 
 def _mirror(total: NDArray[np.float64]) -> None:
-    """Copy what is below the panels of the diagonal to above them."""
-    for a in range(0, len(total), PANEL):
-        b = min(len(total), a + PANEL)
-        total[:a, a:b] = total[a:b, :a].T
+    """Copy what is below the tiles of the diagonal to above them."""
+    for part in _tiles(len(total)):
+        total[: part.start, part] = total[part, : part.start].T

@@ -77,9 +77,9 @@ def genomic_inbreeding(
     pl.DataFrame
         ``animal``; ``homozygosity``, the share of homozygous calls; ``f_homozygosity`` = (O - E) / (L - E), with O of
         L calls homozygous and E = Σ(1 - 2pq) expected; ``f_g`` = G_ii - 1 of VanRaden's (2008) first G; ``f_uniting``
-        of Yang et al. (2010), the mean of (x² - (1 + 2p)x + 2p²) / 2pq; ``f_runs``, length in runs over that of the chromosomes from first
-        to last marker, and ``runs``, their number, null where the map is unknown; ``f_pedigree``, null where the
-        pedigree does not have the animal.
+        of Yang et al. (2010), the mean of (x² - (1 + 2p)x + 2p²) / 2pq; ``f_runs``, length in runs over that of the
+        chromosomes from first to last marker, and ``runs``, their number, null where the map is unknown;
+        ``f_pedigree``, null where the pedigree does not have the animal.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError, name_some
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.genotypes.planes import planes_by_block
+from breedblup.genotypes.planes import of_rows, planes_by_block
 from breedblup.genotypes.quality.sex import FEMALE, MALE, known_sexes
 from breedblup.kernels.mendelian import add_candidate_conflicts, add_identical
 from breedblup.pedigree import Pedigree
@@ -161,21 +161,25 @@ def find_parents(
     if not sought.size:
         raise GenotypeError(f"{genotypes.source}: no animals to seek parents of -> name at least one")
     search = _prepared(genotypes, pedigree, known_sexes(genotypes, sex, pedigree))
-    listed, verdicts = [], []
-    for role, given, other in ((0, sires, FEMALE), (1, dams, MALE)):
-        candidates = (
-            np.flatnonzero(search.sex != other).astype(np.int32)
-            if given is None
-            else _rows(genotypes, given, "candidates")
-        )
-        together = max(1, COUNTS_BYTES // (8 * max(candidates.size, 1)))
-        for start in range(0, sought.size, together):
-            part = np.ascontiguousarray(sought[start : start + together])
-            table, rows = _ranked(search, part, candidates, role, rule)
-            listed.append(table)
-            verdicts += rows
-    parents = pl.DataFrame(verdicts, schema=PARENTS, orient="row")
-    return ParentSearch(parents, pl.concat(listed), rule)
+    of_roles = [
+        np.flatnonzero(search.sex != other).astype(np.int32) if given is None else _rows(genotypes, given, "candidates")
+        for given, other in ((sires, FEMALE), (dams, MALE))
+    ]
+    everyone = np.union1d(*of_roles).astype(np.int32)
+    listed: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
+    verdicts: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
+    together = max(1, COUNTS_BYTES // (8 * max(everyone.size, 1)))
+    for start in range(0, sought.size, together):
+        part = np.ascontiguousarray(sought[start : start + together])
+        compared, conflicts = _counts(genotypes, part, everyone)
+        for role, candidates in enumerate(of_roles):
+            columns = np.searchsorted(everyone, candidates)
+            counts = compared[:, columns], conflicts[:, columns]
+            table, rows = _ranked(search, part, candidates, counts, role, rule)
+            listed[role].append(table)
+            verdicts[role].extend(rows)
+    parents = pl.DataFrame([*verdicts[0], *verdicts[1]], schema=PARENTS, orient="row")
+    return ParentSearch(parents, pl.concat([*listed[0], *listed[1]]), rule)
 
 
 def _rows(genotypes: Genotypes, ids: Sequence[str] | pl.Series, what: str) -> NDArray[np.int32]:
@@ -226,14 +230,27 @@ def _impossible(search: _Search, animals: NDArray[np.int32], candidates: NDArray
     return np.asarray(wrong)
 
 
-def _ranked(
-    search: _Search, animals: NDArray[np.int32], candidates: NDArray[np.int32], role: int, rule: ParentRule
-) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
-    """The best candidates of each animal, and the verdict on each."""
+def _counts(
+    genotypes: Genotypes, animals: NDArray[np.int32], candidates: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Markers compared and opposing homozygotes (animals × candidates)."""
     compared, conflicts = np.zeros((2, animals.size, candidates.size), dtype=np.int32)
     if candidates.size:
-        for _, (first, second) in planes_by_block(search.genotypes):
+        for _, (first, second) in planes_by_block(genotypes):
             add_candidate_conflicts(first, second, animals, candidates, compared, conflicts)
+    return compared, conflicts
+
+
+def _ranked(
+    search: _Search,
+    animals: NDArray[np.int32],
+    candidates: NDArray[np.int32],
+    counts: tuple[NDArray[np.int32], NDArray[np.int32]],
+    role: int,
+    rule: ParentRule,
+) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
+    """The best candidates of each animal, and the verdict on each."""
+    compared, conflicts = counts
     rate = conflicts / np.maximum(compared, 1)
     fewest = min(rule.fewest_compared, search.genotypes.shape[1])
     rate[_impossible(search, animals, candidates) | (compared < fewest)] = np.inf
@@ -268,10 +285,12 @@ def _ranked(
 
 def _identical(genotypes: Genotypes, animals: NDArray[np.int32], best: NDArray[np.int32]) -> NDArray[np.float64]:
     """Share of identical calls of each animal with its best candidates."""
-    one, other = np.repeat(animals, best.shape[1]), np.ascontiguousarray(best.ravel(), dtype=np.int32)
+    pairs = np.stack([np.repeat(animals, best.shape[1]), best.ravel()])
+    chosen, places = np.unique(pairs, return_inverse=True)
+    one, other = places.reshape(pairs.shape).astype(np.int32)
     compared, identical = np.zeros((2, one.size), dtype=np.int64)
     if one.size:
-        for _, (first, second) in planes_by_block(genotypes):
+        for _, (first, second) in planes_by_block(of_rows(genotypes, chosen.astype(np.int64))):
             add_identical(first, second, one, other, compared, identical)
     return np.asarray(identical / np.maximum(compared, 1)).reshape(best.shape)
 

@@ -88,9 +88,9 @@ def _cuts(size: int, most: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in pairwise(ends) if b > a]
 
 
-def blocks_of(markers: int, size: int) -> list[slice]:
-    """Markers in blocks."""
-    return [slice(a, min(a + size, markers)) for a in range(0, markers, size)]
+def blocks_of(count: int, size: int) -> list[slice]:
+    """Markers or animals in blocks of a size, the last one smaller."""
+    return [slice(a, min(a + size, count)) for a in range(0, count, size)]
 
 
 def distinct(places: NDArray[np.int32]) -> bool:

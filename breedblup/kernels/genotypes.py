@@ -47,14 +47,14 @@ def pack_calls(calls: NDArray[np.int8], packed: NDArray[np.uint8]) -> None:
     """Pack animals × markers of 0, 1, 2 (any other value: missing) into rows of markers; unused bits are 0."""
     animals, markers = calls.shape
     for tile in prange((markers + TILE - 1) // TILE):
-        for byte in range(packed.shape[1]):
-            for j in range(tile * TILE, min(markers, (tile + 1) * TILE)):
-                value = 0
-                for k in range(min(4, animals - 4 * byte)):
-                    call = calls[4 * byte + k, j]
-                    code = 0 if call == 2 else (2 if call == 1 else (3 if call == 0 else 1))
-                    value |= code << (2 * k)
-                packed[j, byte] = value
+        first, last = tile * TILE, min(markers, (tile + 1) * TILE)
+        packed[first:last] = 0
+        for i in range(animals):
+            byte, shift = i >> 2, 2 * (i & 3)
+            for j in range(first, last):
+                call = calls[i, j]
+                code = 0 if call == 2 else (2 if call == 1 else (3 if call == 0 else 1))
+                packed[j, byte] |= code << shift
 
 
 @kernel

@@ -22,26 +22,30 @@ from scipy.linalg import solve_triangular
 from breedblup.errors import GenotypeError, ModelError, NotPositiveDefinite, counted, name_some
 from breedblup.genotypes import Genotypes
 from breedblup.relationship.ancestry import Related, refuse_beyond
-from breedblup.relationship.dense import factorise_in_place, singular
+from breedblup.relationship.dense import factorise_in_place, refuse_singular, singular
 from breedblup.relationship.genomic import PLAIN, GenomicOptions, a22_where_needed, genomic_matrix
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
-from breedblup.relationship.inverse import SINGULAR, RelationshipInverse
+from breedblup.relationship.inverse import RelationshipInverse
 
 ROWS = 2048
 """Animals outside the core whose relationships with it are found at once."""
+
+NEGLIGIBLE = 1e-6
+"""Share of its diagonal of G below which what an animal has beyond the core is the rounding of products in single precision."""
 
 
 class ApyParts(NamedTuple):
     """The numbers of a G_APY⁻¹.
 
     ``others`` are the positions outside the core, ``factor`` is L, LL' = G_cc, ``inherited`` is P (others × core), ``own`` the
-    diagonal of M_nn.
+    diagonal of M_nn, ``diagonal`` that of G.
     """
 
     others: NDArray[np.int32]
     factor: NDArray[np.float64]
     inherited: NDArray[np.float64]
     own: NDArray[np.float64]
+    diagonal: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class ApyInverse:
 
     def diagonal(self) -> NDArray[np.float64]:
         """Diagonal of G_APY, which is that of G."""
-        return self.matrix.diagonal()
+        return self.parts.diagonal.copy()
 
     def inverse_diagonal(self) -> NDArray[np.float64]:
         """Diagonal of G_APY⁻¹."""
@@ -160,6 +164,7 @@ def apy_parts(matrix: GenomicMatrix, core: NDArray[np.int32], memory: int | None
         raise ModelError(f"a core has to name some of the {n:,} genotyped animals, each once -> correct its positions")
     needed = 8 * core.size * (n + 2 * ROWS)
     refuse_beyond(memory, needed, f"APY of {n:,} animals with a core of {core.size:,}", "choose a smaller core")
+    refuse_singular(matrix, core, "G of the core")
     factor = matrix.block(core, core)
     try:
         factorise_in_place(factor)
@@ -172,24 +177,28 @@ def apy_parts(matrix: GenomicMatrix, core: NDArray[np.int32], memory: int | None
     outside = np.ones(n, dtype=np.bool_)
     outside[core] = False
     others = np.flatnonzero(outside).astype(np.int32)
-    inherited, own = _given_core(matrix, core, others, factor.T)
-    for array in (core, others, factor, inherited, own):
+    diagonal = matrix.diagonal()
+    inherited, own = _given_core(matrix, core, others, factor.T, diagonal[others])
+    for array in (core, others, factor, inherited, own, diagonal):
         array.flags.writeable = False
-    return ApyParts(others, factor.T, inherited, own)
+    return ApyParts(others, factor.T, inherited, own, diagonal)
 
 
 def _given_core(
-    matrix: GenomicMatrix, core: NDArray[np.int32], others: NDArray[np.int32], factor: NDArray[np.float64]
+    matrix: GenomicMatrix,
+    core: NDArray[np.int32],
+    others: NDArray[np.int32],
+    factor: NDArray[np.float64],
+    diagonal: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """P and the diagonal of M_nn, some animals at a time."""
-    diagonal = matrix.diagonal()[others]
     inherited, own = np.empty((others.size, core.size)), np.empty(others.size)
     for first in range(0, others.size, ROWS):
         some = slice(first, first + ROWS)
         half = solve_triangular(factor, matrix.block(others[some], core).T, lower=True, check_finite=False)
         own[some] = diagonal[some] - np.einsum("ci,ci->i", half, half)
         inherited[some] = solve_triangular(factor, half, lower=True, trans=1, check_finite=False).T
-    without = np.flatnonzero(own <= len(matrix) * SINGULAR * diagonal)
+    without = np.flatnonzero(own <= NEGLIGIBLE * diagonal)
     if without.size:
         row = int(others[without[0]])
         raise NotPositiveDefinite(

@@ -102,8 +102,7 @@ def invert_genomic(matrix: GenomicMatrix) -> tuple[DenseOperator, float]:
     NotPositiveDefinite
         If G is singular: what is known to make it so is said.
     """
-    if matrix.share == 0.0 and matrix.added is None:
-        _refuse_few_dimensions(matrix)
+    refuse_singular(matrix)
     direct = matrix.dense()
     inverse = direct.copy()
     try:
@@ -143,17 +142,27 @@ def identical_pair(genotypes: Genotypes) -> tuple[str, str] | None:
     return None
 
 
-def _refuse_few_dimensions(matrix: GenomicMatrix) -> None:
-    """`NotPositiveDefinite` where ZZ' + a11' is singular for a reason that can be named, and rounding could hide."""
-    n, m = matrix.z.genotypes.shape
-    if identical_pair(matrix.z.genotypes) is not None:
-        raise singular(matrix.z.genotypes, "G", -1, "")
+def refuse_singular(matrix: GenomicMatrix, rows: NDArray[np.int32] | None = None, what: str = "G") -> None:
+    """`NotPositiveDefinite` where ZZ' + a11' of some rows is singular for a reason that rounding of its products could hide.
+
+    Without a share of B and without anything on the diagonal, that is; nothing is looked at else.
+    """
+    if matrix.share != 0.0 or matrix.added is not None:
+        return
+    genotypes = matrix.z.genotypes
+    if rows is not None:
+        genotypes = genotypes.of_animals(matrix.ids.gather(rows))
+    n, m = genotypes.shape
+    if identical_pair(genotypes) is not None:
+        raise singular(genotypes, what, -1, "")
     if n > m + (matrix.constant > 0.0):
-        raise singular(matrix.z.genotypes, "G", -1, f"{m:,} markers are too few for so many animals")
+        raise singular(genotypes, what, -1, f"{m:,} markers are too few for so many animals")
+    if n < len(matrix) or matrix.constant != 0.0:
+        return
     total = matrix.z.multiply_transposed(np.ones(n))
-    if matrix.constant == 0.0 and np.square(total).sum() <= n * SINGULAR * matrix.z.squared_lengths().sum():
+    if np.square(total).sum() <= n * SINGULAR * matrix.z.squared_lengths().sum():
         reason = "genotypes centred by their own mean frequencies add up to 0 over the animals"
-        raise singular(matrix.z.genotypes, "G", -1, reason)
+        raise singular(genotypes, what, -1, reason)
 
 
 def mirror(matrix: NDArray[np.float64]) -> None:

@@ -305,7 +305,8 @@ def g_inverse(
     matrix = genomic_matrix(genotypes, settled, a22_where_needed(genotypes, settled, pedigree))
     operator, logdet = invert_genomic(matrix)
     part = GenomicPart(matrix, np.arange(n, dtype=np.int32), 1.0, "explicit")
-    return RelationshipInverse(genotypes.ids, operator, operator.diagonal(), logdet, matrix.made, genomic=part)
+    made = (*matrix.made, matrix.z.precision)
+    return RelationshipInverse(genotypes.ids, operator, operator.diagonal(), logdet, made, genomic=part)
 
 
 def a22_where_needed(

@@ -35,7 +35,13 @@ from breedblup.relationship.single_step_groups import (
     with_groups,
     without_groups,
 )
-from breedblup.relationship.single_step_input import genotyped_rows, options_for, refuse_unfit, source_inverse
+from breedblup.relationship.single_step_input import (
+    genotyped_rows,
+    has_plain_groups,
+    options_for,
+    refuse_unfit,
+    source_inverse,
+)
 from breedblup.relationship.single_step_operator import SingleStepOperator, leading_block
 from breedblup.relationship.single_step_plan import SingleStepForm, plan_single_step
 from breedblup.solvers.cholesky import analyse
@@ -113,8 +119,7 @@ def h_inverse(
     """
     related = source_inverse(source)
     refuse_unfit(related, form, core, tau, omega, group_equations)
-    grouped = related.groups is not None and related.groups.kind != "metafounders"
-    animals = without_groups(related) if grouped else related
+    animals = without_groups(related) if has_plain_groups(related) else related
     rows = genotyped_rows(animals, genotypes)
     a22 = a22_inverse(animals, genotypes.ids, memory=memory)
     matrix = genomic_matrix(genotypes, options_for(related, options), a22)
@@ -187,8 +192,8 @@ def _unable(related: RelationshipInverse, matrix: GenomicMatrix, weights: tuple[
     except ModelError as error:
         reason = str(error).partition(" ->")[0]
         found = {"components": reason, "markers": reason} | found
-    if related.groups is not None and related.groups.kind == "fixed":
-        found["markers"] = "it takes no fixed groups"
+    if has_plain_groups(related):
+        found["markers"] = "it takes no groups of unknown parents but metafounders"
     if weights != (1.0, 1.0):
         found["markers"] = "it has τ and ω of 1"
     return found
@@ -222,7 +227,7 @@ def _related(
     matrix = difference.matrix
     said = (*source.made, *matrix.made, _statement(choice, len(matrix)), *choice.reasons)
     operator: SingleStepOperator | SingleStepGroupOperator = animals
-    if groups is not None and groups.kind != "metafounders":
+    if groups is not None and has_plain_groups(source):
         operator = with_groups(source, animals, equations)
         groups = GroupRows(groups.names, groups.kind, operator)
         said = (*said, GROUPS_SAID[equations])

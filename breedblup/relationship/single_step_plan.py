@@ -11,6 +11,7 @@ import psutil
 
 from breedblup.errors import ResourceError, counted
 from breedblup.relationship.ancestry import MEMORY_SHARE
+from breedblup.relationship.apy import ROWS
 from breedblup.relationship.component_form import component_bytes
 from breedblup.relationship.explicit_form import explicit_bytes
 
@@ -113,7 +114,7 @@ def _bytes_by_form(genotyped: int, markers: int, animals: int, core: int | None)
         "components": beside + component_bytes(genotyped, markers + 1),
         "markers": beside + 8 * VECTORS * (genotyped + markers),
     }
-    return needed if core is None else needed | {"apy": beside + 8 * core * (genotyped + core)}
+    return needed if core is None else needed | {"apy": beside + 8 * core * (genotyped + 2 * ROWS)}
 
 
 def _gigabytes(size: int) -> str:

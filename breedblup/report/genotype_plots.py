@@ -202,6 +202,7 @@ def _call_rates(axes: Axes, values: NDArray[np.float64], threshold: float, what:
     low = min(float(known.min()), threshold, 0.99) if known.size else 0.0
     drawn = _histogram(axes, values, np.floor(20 * low) / 20, 1.0, what)
     axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
     _limit(axes, threshold, f"least {threshold:g}")
     axes.set_xlabel("share of calls", fontsize=9)
     return drawn

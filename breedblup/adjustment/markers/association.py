@@ -30,6 +30,7 @@ from breedblup.adjustment.markers.effects import (
 from breedblup.adjustment.markers.reliability import reliability_factor
 from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
 from breedblup.analysis.options import EvaluateOptions
+from breedblup.analysis.preparation import check_kinds
 from breedblup.errors import ResourceError, counted
 from breedblup.evaluation import Evaluation
 from breedblup.genotypes import CentredGenotypes
@@ -145,17 +146,18 @@ def marker_inference(
     InputError, NumericalError
         As `evaluate`.
     """
+    check_kinds(model, relationships, options, EvaluateOptions)
     _refuse_markers_form(relationships)
     try:
         exact = replace(options, method="cholesky", reduce=False)
         prepared = prepare(model, records, variances, relationships, options=exact, monitor=monitor)
     except ResourceError as failure:
         raise ResourceError(f"exact p-values of markers need a factor of all equations: {failure}") from None
+    of_markers, part = genomic_term(prepared.design.random, term)
+    refuse_other_than_g(of_markers, part, "p-values of markers rest on var(û) = Gσ² - PEV", "explicit with τ = ω = 1")
+    _refuse_beyond_memory(part, len(of_markers.coordinates), options)
     evaluation = evaluate_prepared(prepared, monitor=monitor)
-    effects = marker_effects(evaluation, term)
-    one, part = genomic_term(evaluation, term)
-    refuse_other_than_g(one.term, part, "p-values of markers rest on var(û) = Gσ² - PEV", "explicit with τ = ω = 1")
-    _refuse_beyond_memory(part, len(effects.coordinates), options)
+    effects = marker_effects(evaluation, of_markers.name)
     found = _duals_variances(prepared, effects, part)
     errors = np.column_stack([np.sqrt(_variances(part.matrix.z, one)) for one in found])
     prior = part.matrix.z.scale[:, None] * np.sqrt(effects.variances)

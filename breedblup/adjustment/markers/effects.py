@@ -10,7 +10,7 @@ so that Z'w are the effects of the columns of Z, and every genotyped animal, new
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from breedblup.adjustment.markers.reliability import ReliabilityFactor
 from breedblup.design import DesignTerm
 from breedblup.errors import ModelError, counted, name_some, nearest
-from breedblup.evaluation import Evaluation, RandomEffects
+from breedblup.evaluation import Evaluation
 from breedblup.genotypes import CentredGenotypes
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
 
@@ -165,10 +165,10 @@ def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEff
     Effects are per copy of the counted allele, whatever the method and weights of G: the best linear unbiased predictions in the
     model g ~ N(0, σ²S²), S the scales of Z.
     """
-    effects, part = genomic_term(evaluation, term)
-    key = effects.term.name
+    found, part = genomic_term((one.term for one in evaluation.effects.values()), term)
+    key = found.name
     matrix, dual = part.matrix, evaluation.duals[key]
-    coordinates = tuple((one.trait, one.effect) for one in effects.term.coordinates)
+    coordinates = tuple((one.trait, one.effect) for one in found.coordinates)
     base = [evaluation.subtracted.get((key, *pair), 0.0) for pair in coordinates]
     z = matrix.z
     return MarkerEffects(
@@ -181,7 +181,7 @@ def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEff
         term=key,
         intercept=matrix.constant * dual.sum(axis=0),
         base=np.array(base),
-        variances=effects.covariance.diagonal().copy(),
+        variances=evaluation.effects[key].covariance.diagonal().copy(),
         constant=float(matrix.constant),
         unexplained=_unexplained(matrix),
         factor=None,
@@ -189,31 +189,29 @@ def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEff
     )
 
 
-def genomic_term(evaluation: Evaluation, term: str | None) -> tuple[RandomEffects, GenomicPart]:
-    """The random term that rests on genotypes, and its G.
+def genomic_term(terms: Iterable[DesignTerm], name: str | None) -> tuple[DesignTerm, GenomicPart]:
+    """The random term of that name that rests on genotypes, the only one where no name is given, and its G.
 
     Raises
     ------
     ModelError
-        If there is no such term, or it is not clear which is meant.
+        If there is no such term, it is not clear which is meant, or G is not of copies of an allele.
     """
     parts = {
-        key: (one, one.term.relationship.genomic)
-        for key, one in evaluation.effects.items()
-        if one.term.relationship is not None and one.term.relationship.genomic is not None
+        term.name: (term, term.relationship.genomic)
+        for term in terms
+        if term.relationship is not None and term.relationship.genomic is not None
     }
-    if term is None and len(parts) > 1:
+    if name is None and len(parts) > 1:
         raise ModelError(f"several random terms rest on genotypes: {name_some(parts)} -> name one, term=...")
-    key = next(iter(parts), None) if term is None else term
+    key = next(iter(parts), None) if name is None else name
     if key is None or key not in parts:
         asked = "" if key is None else f" {key!r}{nearest(key, list(parts))}"
         known = name_some(parts) if parts else "none"
         raise ModelError(
-            f"no random term{asked} of this evaluation rests on genotypes (those that do: {known}) -> evaluate with g_inverse or "
-            "h_inverse"
+            f"no random term{asked} rests on genotypes (those that do: {known}) -> evaluate with g_inverse or h_inverse"
         )
     found, part = parts[key]
-    assert part is not None
     if type(part.matrix.z) is not CentredGenotypes:
         raise ModelError(
             f"the G of {key!r} is not made of copies of an allele -> its markers have no effects of one copy"

@@ -132,9 +132,9 @@ def predict_from_evaluation(
         As `predict_genomic` does.
     """
     effects = marker_effects(evaluation, term)
-    one, part = genomic_term(evaluation, term)
+    found_term, part = genomic_term((one.term for one in evaluation.effects.values()), term)
     why = "predictions of new animals are those of a full run where these animals are related by G"
-    refuse_other_than_g(one.term, part, why, "explicit, components or markers, τ = ω = 1, or take predict_genomic")
+    refuse_other_than_g(found_term, part, why, "explicit, components or markers, τ = ω = 1, or take predict_genomic")
     found = predict_genomic(effects, genotypes, flips=flips, palindromes=palindromes, missing_markers=missing_markers)
     polygenic = _polygenic(part.matrix, evaluation.duals[effects.term], genotypes.ids, pedigree)
     column = pl.Series("polygenic", polygenic.T.ravel())

@@ -66,9 +66,10 @@ class Workspace:
             return
         source = self.genotypes.ids if kind == "animals" else self.genotypes.markers["marker"]
         names = source.gather(numbers)
+        limit = "" if np.isnan(threshold) else f" (threshold {threshold:g})"
         if severity == "stop":
             raise GenotypeError(
-                f"{self.genotypes.source}: {why} (threshold {threshold:g}): {kind} {name_some(names.to_list())} "
+                f"{self.genotypes.source}: {why}{limit}: {kind} {name_some(names.to_list())} "
                 "-> correct the calls, or let the severity of this check be 'exclude' or 'report'"
             )
         outcome = "excluded" if severity == "exclude" else "reported"
@@ -81,8 +82,8 @@ class Workspace:
             mask[numbers] = False
             if not mask.any():
                 raise GenotypeError(
-                    f"{self.genotypes.source}: none of the {kind} is left after {why!r} (threshold {threshold:g}; found "
-                    f"{name_some(np.round(values[:5], 4).tolist(), 3)}) -> correct the calls, or lower the threshold"
+                    f"{self.genotypes.source}: none of the {kind} is left after {why!r}{limit} "
+                    "-> correct the calls, or change the threshold or the severity of this check"
                 )
 
     def end_step(self, name: str) -> None:
