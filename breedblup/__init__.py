@@ -25,6 +25,7 @@ from breedblup.adjustment.markers import (
     predict_genomic,
     window_variances,
 )
+from breedblup.adjustment.markers.reliability import ReliabilityFactor
 from breedblup.analysis import EvaluateOptions, Prepared, System, evaluate, evaluate_prepared, prepare, solve_system
 from breedblup.analysis.bootstrap import Bootstrap
 from breedblup.analysis.estimation import PreparedEstimation, estimate_prepared, estimate_variances, prepare_estimation
@@ -49,10 +50,10 @@ from breedblup.errors import (
 )
 from breedblup.evaluation import Evaluation, RandomEffects
 from breedblup.genotypes import Genotypes, MarkerMatch, match_markers
-from breedblup.genotypes.components import PrincipalComponents, principal_components
+from breedblup.genotypes.components import PrincipalComponents, components_explaining, principal_components
 from breedblup.genotypes.homozygosity import RunsOfHomozygosity, genomic_inbreeding
 from breedblup.genotypes.parentage import ParentRule, ParentSearch, find_parents
-from breedblup.genotypes.quality.control import check_genotypes
+from breedblup.genotypes.quality.control import check_diagonal, check_genotypes
 from breedblup.genotypes.quality.report import QualityResult
 from breedblup.genotypes.quality.thresholds import GenotypeQuality, Severities
 from breedblup.inference.effect_correlations import CorrelationTable
@@ -66,7 +67,7 @@ from breedblup.inference.ratio_table import RatioTable
 from breedblup.inference.residuals import Leverages, Residuals
 from breedblup.inference.sampling import Sampled
 from breedblup.io.genotypes import read_fam, read_genotypes, read_marker_map, read_plink, write_genotypes, write_plink
-from breedblup.io.marker_effects import read_marker_effects, write_marker_effects
+from breedblup.io.marker_effects import read_marker_effects, write_marker_effects, write_marker_table
 from breedblup.io.tables import read_pedigree, read_phantom_parents, read_records
 from breedblup.mme import EquationLayout, MixedModelEquations, assemble_equations, build_incidence, constrain
 from breedblup.model import (
@@ -141,6 +142,7 @@ from breedblup.relationship import (
     sire_mgs_inverse,
     variance_scaling,
 )
+from breedblup.relationship.allele_frequencies import base_frequencies
 from breedblup.relationship.apy import apy_inverse
 from breedblup.relationship.apy_core import core_at_random, core_by_eigenvalues
 from breedblup.relationship.diagnostics import (
@@ -271,6 +273,7 @@ __all__ = [
     "ReducedRank",
     "Reference",
     "RelationshipInverse",
+    "ReliabilityFactor",
     "RemlFit",
     "RemlOptions",
     "RemlProblem",
@@ -297,11 +300,13 @@ __all__ = [
     "apy_inverse",
     "as_stored",
     "assemble_equations",
+    "base_frequencies",
     "basis_values",
     "build_design",
     "build_incidence",
     "check_against_pedigree",
     "check_base",
+    "check_diagonal",
     "check_genotypes",
     "closest_relatives",
     "coefficients_from",
@@ -310,6 +315,7 @@ __all__ = [
     "complete_model",
     "completeness_by_depth",
     "completeness_index",
+    "components_explaining",
     "constrain",
     "core_at_random",
     "core_by_eigenvalues",
@@ -395,5 +401,6 @@ __all__ = [
     "window_variances",
     "write_genotypes",
     "write_marker_effects",
+    "write_marker_table",
     "write_plink",
 ]

@@ -40,6 +40,7 @@ from breedblup.errors import BreedblupError, NotConverged, ResourceError
 from breedblup.genotypes.matching import Flips, Palindromes
 from breedblup.io.genotypes.plink import PlinkIds
 from breedblup.io.genotypes.reading import GenotypeFormat
+from breedblup.io.genotypes.vcf import Multiallelic
 from breedblup.report.text import describe_prepared
 from breedblup.run.config import read_config
 from breedblup.run.estimation import run_estimation
@@ -159,13 +160,16 @@ def predict(
     marker_map: Annotated[Path | None, typer.Option("--map", help="Markers and alleles of genotypes as text.")] = None,
     missing: Annotated[list[str] | None, typer.Option("--missing", help="Code of a missing call in text.")] = None,
     ids: Annotated[PlinkIds, typer.Option("--ids", help="What PLINK's animals are called.")] = "iid",
+    multiallelic: Annotated[
+        Multiallelic, typer.Option("--multiallelic", help="Sites of several ALT alleles of VCF.")
+    ] = "refuse",
 ) -> None:
     """Predict breeding values of newly genotyped animals from the marker effects of published results, as CSV.
 
     Markers are found by name; those that count the other allele are repaired, which the log says. Nothing is evaluated anew.
     """
     with exit_codes():
-        file = GenotypeFile(genotypes, genotype_format, marker_map, tuple(missing or ()), ids)
+        file = GenotypeFile(genotypes, genotype_format, marker_map, tuple(missing or ()), ids, multiallelic)
         if output is not None:
             refuse_occupied(output, replace=replace)
         table = predict_published(PredictionTask(results, file, term, flips, palindromes, missing_markers))

@@ -970,7 +970,7 @@ def hardy_weinberg_by_enumeration(homozygous: int, heterozygous: int, other: int
 def runs_by_walk(
     calls: Sequence[int], chromosome: Sequence[int], position: Sequence[int], limits: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """First and last position of each run of homozygosity of an animal; limits as in the kernel."""
+    """First and last position of each run of homozygosity of an animal; limits: length, homozygous, heterozygous, missing, gap."""
     shortest, fewest, most_heterozygous, most_missing, widest = limits
     found, j = [], 0
     while j < len(calls):

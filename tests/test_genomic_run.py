@@ -27,9 +27,9 @@ from breedblup.io.tables import read_pedigree, read_records
 from breedblup.model import Model
 from breedblup.relationship import group_inverse, metafounder_inverse
 from breedblup.relationship.apy import apy_inverse
-from breedblup.relationship.apy_core import core_at_random
+from breedblup.relationship.apy_core import core_at_random, core_by_eigenvalues
 from breedblup.relationship.gamma import gamma_from_genotypes
-from breedblup.relationship.genomic import GenomicOptions, g_inverse
+from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
 from breedblup.relationship.genomic_dominance import dominance_g_inverse
 from breedblup.relationship.single_step import h_inverse
 from breedblup.run.config import read_config
@@ -228,9 +228,15 @@ def test_the_core_is_published_and_can_be_kept(files: Path, tmp_path: Path) -> N
     again = published(files, tmp_path / "again", f'animal = {{ kind = "genomic", ridge = 0.01, {kept} }}',
                       records="of_genotyped.csv")  # fmt: skip
     assert again.equals(found)
+    (tmp_path / "share").mkdir()
+    published(files, tmp_path / "share", 'animal = { kind = "genomic", ridge = 0.01, core_share = 0.7 }',
+              records="of_genotyped.csv")  # fmt: skip
+    chosen = core_by_eigenvalues(genomic_matrix(genotypes), 0.7, seed=1)
+    assert pl.read_csv(tmp_path / "share" / "out" / "core.csv")["id"].to_list() == chosen
+    assert 1 < len(chosen) < GENOTYPED
 
 
-@pytest.mark.parametrize("form", ["explicit", "apy", "components", "markers"])
+@pytest.mark.parametrize("form", ["apy", "components", "markers"])
 def test_all_forms_agree(files: Path, tmp_path: Path, form: str) -> None:
     core = ", core_number = 30" if form == "apy" else ""
     found = published(
@@ -306,14 +312,13 @@ def test_frequencies_and_weights_of_markers_stand_in_files(files: Path, tmp_path
 
 
 def refused(toml: Path, message: str) -> None:
-    """`check` and `run` end with 20, one message and no traceback, and leave nothing behind."""
+    """`run` ends with 20, one message and no traceback, and leaves nothing behind."""
     toml.write_text(toml.read_text().replace("'out'", "'refused'"))
-    for name in ("check", "run"):
-        result = command(name, toml)
-        assert (result.exit_code, result.stdout) == (20, ""), result.output
-        assert re.search(message, result.stderr[result.stderr.index("error: ") :]), result.stderr
-        assert "Traceback" not in result.output
-        assert not (toml.parent / "refused").exists()
+    result = command("run", toml)
+    assert (result.exit_code, result.stdout) == (20, ""), result.output
+    assert re.search(message, result.stderr[result.stderr.index("error: ") :]), result.stderr
+    assert "Traceback" not in result.output
+    assert not (toml.parent / "refused").exists()
 
 
 # --- who takes part ---------------------------------------------------------------------------------------------------
@@ -511,14 +516,18 @@ def test_folders_without_effects_are_refused(files: Path, tmp_path: Path) -> Non
 
 def test_effects_of_several_terms_are_told_apart(files: Path, tmp_path: Path) -> None:
     model = "y ~ sex + (1 | animal) + (1 | vm(animal, G2))"
-    published(
-        files, tmp_path, 'animal = { kind = "genomic", ridge = 0.01 }\nG2 = { kind = "genomic", ridge = 0.01, core_number = 9 }',
+    toml = configuration(
+        files, tmp_path, 'animal = { kind = "genomic", ridge = 0.01 }\nG2 = { kind = "genomic", method = "vanraden2", ridge = 0.01 }',
         model=model, variances='[variances]\nanimal = 2.0\n"vm(animal, G2)" = 0.5\nresidual = 4.0\n', records="of_genotyped.csv",
     )  # fmt: skip
+    toml.write_text(toml.read_text().replace("'out'", "'out'\nmarker_tests = true"))
+    result = command("run", toml)
+    assert result.exit_code == 0, result.output
     names = sorted(place.name for place in (tmp_path / "out").glob("*.parquet"))
     assert names == ["marker_effects_animal.parquet", "marker_effects_vm_animal_G2.parquet"]
-    assert pl.read_csv(tmp_path / "out" / "core.csv").height == 9
-    with pytest.raises(InputError, match="effects of markers of 'animal', .*one has to be named with --term"):
+    tests = pl.read_csv(tmp_path / "out" / "marker_tests.csv")
+    assert tests["term"].unique(maintain_order=True).to_list() == ["animal", "vm(animal, G2)"]
+    with pytest.raises(InputError, match=r"effects of markers of 'animal', .*one has to be named with --term"):
         read_published(tmp_path / "out")
     assert read_published(tmp_path / "out", "vm(animal, G2)").term == "vm(animal, G2)"
 

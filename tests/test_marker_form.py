@@ -132,7 +132,7 @@ def test_other_residual_parts(options: GenomicOptions) -> None:
     agree(*made, "one trait")
 
 
-def test_metafounders_and_random_groups() -> None:
+def test_metafounders() -> None:
     pedigree = HERD.pedigree("M", "F")
     founders = metafounder_inverse(pedigree, [[0.6, 0.1], [0.1, 0.4]], names=["M", "F"])
     agree(*(h_inverse(founders, HERD.genotypes, form=form) for form in ("markers", "explicit")), "two traits")
@@ -253,7 +253,7 @@ def test_forms_of_g_that_are_refused() -> None:
     with pytest.raises(bb.ModelError, match="needs a constant of G that is not negative, tuning gives -0.1"):
         marker_inverse(source, negative, rows)
     grouped = group_inverse(HERD.pedigree("M", "F"))
-    with pytest.raises(bb.ModelError, match="'markers' does not take fixed groups of unknown parents"):
+    with pytest.raises(bb.ModelError, match="'markers' takes no groups of unknown parents but metafounders"):
         marker_inverse(grouped, plain, rows)
 
 

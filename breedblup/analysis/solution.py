@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from breedblup.solvers.cholesky import CholeskyFactor
 from breedblup.solvers.operators import CsrOperator
 from breedblup.solvers.pcg import solve_pcg
 from breedblup.solvers.records import PcgRound, Solution
+from breedblup.solvers.threads import one_blas_thread
 from breedblup.variances import VarianceComponents
 
 REFINEMENTS = 1
@@ -134,10 +136,11 @@ def solve_system(
         if monitor is not None:
             monitor("round", {"round": record.round, "error": record.error_estimate})
 
-    solution = solve_pcg(
-        ordered.operator, ordered.rhs, ordered.preconditioner(fixed), options=options,
-        error_bound=ordered.bound(prepared.variances, fixed), monitor=tell,
-    )  # fmt: skip
+    with one_blas_thread() if ordered.by_products else nullcontext():
+        solution = solve_pcg(
+            ordered.operator, ordered.rhs, ordered.preconditioner(fixed), options=options,
+            error_bound=ordered.bound(prepared.variances, fixed), monitor=tell,
+        )  # fmt: skip
     solution = ordered.as_laid_out(solution)
     if not solution.converged:
         raise NotConverged(

@@ -171,6 +171,11 @@ class OrderedSystem:
         stored = with_remainders(self.stored, self._remainders)
         return stored if self.markers is None else self.markers
 
+    @property
+    def by_products(self) -> bool:
+        """Whether the left-hand side is stored in part only."""
+        return self.markers is not None or bool(self._remainders)
+
     @cached_property
     def markers(self) -> MarkerSystem | None:
         """Equations with effects of markers, where a term rests on them."""

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.kernels.homozygosity import add_weights_of_calls, runs_of_homozygosity
+from breedblup.genotypes.planes import planes_by_block
+from breedblup.kernels.homozygosity import add_weights_of_calls
+from breedblup.kernels.mendelian import add_runs
 from breedblup.pedigree import Pedigree
 
 COPIES = np.array([2.0, np.nan, 1.0, 0.0])
@@ -156,18 +158,24 @@ def _runs(genotypes: Genotypes, runs: RunsOfHomozygosity) -> dict[str, NDArray[n
     length = float(spans.sum()) if len(spans) else 0.0
     if length == 0.0:
         return {name: np.full(len(genotypes), np.nan) for name in ("f_runs", "runs")}
+    chromosome, position = table["chromosome"].rle_id().to_numpy(), table["position"].to_numpy().astype(np.int64)
+    apart = np.append(True, (np.diff(chromosome) != 0) | (np.diff(position) > runs.widest_gap))
+    limits = np.array((runs.shortest, runs.fewest_markers, runs.most_heterozygous, runs.most_missing), dtype=np.int64)
     out = np.zeros((len(genotypes), 2), dtype=np.int64)
-    limits = (runs.shortest, runs.fewest_markers, runs.most_heterozygous, runs.most_missing, runs.widest_gap)
-    runs_of_homozygosity(
-        genotypes.packed,
-        genotypes.rows[table["number"].to_numpy().astype(np.int64)],
-        genotypes.places,
-        table["chromosome"].rle_id().to_numpy().astype(np.int32),
-        table["position"].to_numpy().astype(np.int64),
-        np.array(limits, dtype=np.int64),
-        out,
-    )
+    state = np.zeros((len(genotypes), 5), dtype=np.int64)
+    for part, (first, second) in planes_by_block(genotypes.at_markers(table["number"].to_numpy().astype(np.int64))):
+        add_runs(first, second, _as_words(apart[part]), position[part], limits, state, out)
+    last = state[:, 4] - state[:, 3]
+    ended = (state[:, 0] >= max(runs.fewest_markers, 1)) & (last >= runs.shortest)
+    out += np.stack([ended, ended * last], axis=1)
     return {"f_runs": out[:, 1] / length, "runs": out[:, 0].astype(np.float64)}
+
+
+def _as_words(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Words of 64 bits, the first the lowest."""
+    padded = np.zeros(-(-bits.size // 64) * 64, dtype=np.bool_)
+    padded[: bits.size] = bits
+    return np.packbits(padded, bitorder="little").view("<u8").astype(np.uint64)
 
 
 def _of_pedigree(genotypes: Genotypes, pedigree: Pedigree | None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Loops over packed genotypes for the exact test of Hardy-Weinberg proportions, sums by animal, and runs of homozygosity."""
+"""Loops over packed genotypes for the exact test of Hardy-Weinberg proportions, and sums of weights by animal."""
 
 from __future__ import annotations
 
@@ -70,46 +70,3 @@ def add_weights_of_calls(
                 code = (row[places[i] >> 2] >> (2 * (places[i] & 3))) & 3
                 for k in range(out.shape[1]):
                     out[i, k] += weights[j, code, k]
-
-
-@parallel_kernel
-def runs_of_homozygosity(
-    packed: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    places: NDArray[np.int32],
-    chromosome: NDArray[np.int32],
-    position: NDArray[np.int64],
-    limits: NDArray[np.int64],
-    out: NDArray[np.int64],
-) -> None:
-    """Number and total length of each animal's runs: ``out`` (animals × 2); markers by chromosome and position.
-
-    ``limits``: shortest length, fewest homozygous markers, most heterozygous, most missing, widest gap.
-    """
-    shortest, fewest, most_heterozygous, most_missing, widest = limits
-    for chunk in prange((places.size + CHUNK - 1) // CHUNK):
-        start = np.empty(CHUNK, dtype=np.int64)
-        end = np.empty(CHUNK, dtype=np.int64)
-        found = np.zeros((CHUNK, 3), dtype=np.int64)  # markers in the run: homozygous, heterozygous, missing
-        for j in range(rows.size + 1):
-            apart = j == rows.size or j == 0 or chromosome[j] != chromosome[j - 1]
-            apart = apart or position[j] - position[j - 1] > widest
-            for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, places.size)):
-                k = i - chunk * CHUNK
-                code = 2
-                if j < rows.size:
-                    code = (packed[rows[j], places[i] >> 2] >> (2 * (places[i] & 3))) & 3
-                ends = apart or (code == 2 and found[k, 1] == most_heterozygous)
-                ends = ends or (code == 1 and found[k, 2] == most_missing)
-                if ends:
-                    if found[k, 0] >= fewest and end[k] - start[k] >= shortest:
-                        out[i, 0] += 1
-                        out[i, 1] += end[k] - start[k]
-                    found[k] = 0
-                if code == 0 or code == 3:
-                    if found[k, 0] == 0:
-                        start[k] = position[j]
-                    end[k] = position[j]
-                    found[k, 0] += 1
-                elif found[k, 0] > 0:
-                    found[k, 2 if code == 1 else 1] += 1

@@ -1,4 +1,4 @@
-"""Loops that compare calls of animals with those of others: 64 markers at a time, on two bits for each call.
+"""Loops that compare calls of animals with each other, and follow them along markers: 64 at a time, two bits a call.
 
 The *planes* of an animal are rows of words, a bit for each marker: whether it carries the counted allele
 (``first``), and whether it carries the other (``second``). A missing call carries neither, a heterozygote both.
@@ -170,3 +170,60 @@ def add_identical(
             known = (a | b) & (s | t)
             compared[k] += ones(known)
             identical[k] += ones(known & ~(a ^ s) & ~(b ^ t))
+
+
+@parallel_kernel
+def add_runs(
+    first: NDArray[np.uint64],
+    second: NDArray[np.uint64],
+    apart: NDArray[np.uint64],
+    position: NDArray[np.int64],
+    limits: NDArray[np.int64],
+    state: NDArray[np.int64],
+    out: NDArray[np.int64],
+) -> None:
+    """Go on with each animal's runs of homozygosity along the markers of some planes.
+
+    ``apart``: bits of the markers before which every run ends. ``limits``: shortest length, fewest homozygous markers,
+    most heterozygous, most missing. ``state`` (animals × 5): homozygous, heterozygous and missing calls of the run that
+    is open (0 homozygous where none is), its first and last position. ``out`` (animals × 2): number and total length of
+    runs that ended.
+    """
+    shortest, fewest, most_heterozygous, most_missing = limits
+    for i in prange(first.shape[0]):
+        homozygous, heterozygous, missing, start, end = state[i]
+        for word in range((position.size + 63) // 64):
+            base = 64 * word
+            size = min(64, position.size - base)
+            a, b, ends = first[i, word], second[i, word], apart[word]
+            stops = ~(a ^ b) | ends
+            at = np.int64(0)
+            while at < size:
+                low = stops & (~stops + ONE) if stops != 0 else stops
+                stop = min(size, ones(low - ONE) if low != 0 else 64)
+                if stop > at:
+                    if homozygous == 0:
+                        start = position[base + at]
+                    homozygous += stop - at
+                    end = position[base + stop - 1]
+                if stop == size:
+                    break
+                is_heterozygous, is_missing = (a & b & low) != 0, ((a | b) & low) == 0
+                if (
+                    (ends & low) != 0
+                    or (is_heterozygous and heterozygous == most_heterozygous)
+                    or (is_missing and missing == most_missing)
+                ):
+                    if homozygous >= fewest and end - start >= shortest and homozygous > 0:
+                        out[i, 0] += 1
+                        out[i, 1] += end - start
+                    homozygous, heterozygous, missing = 0, 0, 0
+                if not is_heterozygous and not is_missing:
+                    start, end = position[base + stop], position[base + stop]
+                    homozygous = 1
+                elif homozygous > 0:
+                    heterozygous += is_heterozygous
+                    missing += is_missing
+                stops ^= low
+                at = np.int64(stop + 1)
+        state[i, 0], state[i, 1], state[i, 2], state[i, 3], state[i, 4] = homozygous, heterozygous, missing, start, end

@@ -113,7 +113,7 @@ class EquationPattern:
         set_to_unit(self.pattern.pointer, self.pattern.indices, self.values, self.groups)
         rhs[self.groups] = 0.0
         lhs = self.pattern.matrix(self.values)
-        remainders = remainders_of(layout, covariances)
+        remainders = remainders_of(layout, covariances, self.groups)
         return MixedModelEquations(lhs, rhs, layout, self.groups, remainders, marker_term(layout, covariances))
 
 

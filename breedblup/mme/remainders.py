@@ -31,25 +31,35 @@ class RemainderOfTerm:
         Equation of each row of Δ and each effect of a level (rows × c).
     precision
         P, c × c.
+    dropped
+        Which of them are set to zero (groups of unknown parents that records cannot tell apart).
     """
 
     number: int
     remainder: Remainder
     places: NDArray[np.int64]
     precision: NDArray[np.float64]
+    dropped: NDArray[np.bool_]
 
     def at(self, place: NDArray[np.integer]) -> RemainderOfTerm:
         """The same in another order of the equations, of which ``place`` says where each stands."""
         return replace(self, places=place[self.places].astype(np.int64))
 
     def product(self, x: _Vector) -> _Vector:
-        """(Δ ⊗ P) times the values at its equations, rows × c."""
-        return self.remainder.multiply(x[self.places]) @ self.precision
+        """(Δ ⊗ P) times the values at its equations of one vector, rows × c, or several, rows × c × k."""
+        values = np.where(self._dropped_of(x), 0.0, x[self.places])
+        related = self.remainder.multiply(values.reshape(len(values), -1)).reshape(values.shape)
+        product = np.einsum("rc...,cd->rd...", related, self.precision)
+        return np.where(self._dropped_of(x), 0.0, product)
+
+    def _dropped_of(self, x: _Vector) -> NDArray[np.bool_]:
+        return self.dropped if x.ndim == 1 else self.dropped[:, :, None]
 
     def blocks(self, size: int) -> scipy.sparse.csr_array:
         """The blocks of single levels, for a preconditioner."""
         c = self.precision.shape[0]
         values = self.remainder.diagonal[:, None, None] * self.precision
+        values[self.dropped[:, :, None] | self.dropped[:, None, :]] = 0.0
         row = np.broadcast_to(self.places[:, :, None], (*self.places.shape, c))
         column = np.broadcast_to(self.places[:, None, :], (self.places.shape[0], c, c))
         return scipy.sparse.coo_array((values.ravel(), (row.ravel(), column.ravel())), shape=(size, size)).tocsr()
@@ -75,13 +85,16 @@ class WithRemainders:
             out[part.places] -= part.product(x)
 
 
-def remainders_of(layout: EquationLayout, precisions: Sequence[NDArray[np.float64]]) -> tuple[RemainderOfTerm, ...]:
-    """Remainders of the random terms of a layout; ``precisions`` are G₀⁻¹ by term."""
+def remainders_of(
+    layout: EquationLayout, precisions: Sequence[NDArray[np.float64]], groups: NDArray[np.int64]
+) -> tuple[RemainderOfTerm, ...]:
+    """Remainders of the random terms of a layout; ``precisions`` are G₀⁻¹ by term, ``groups`` equations set to zero."""
     found = []
     for k, term in enumerate(layout.terms):
         remainder = None if term.relationship is None else term.relationship.remainder
         if remainder is not None and layout.width(k):
-            found.append(RemainderOfTerm(k, remainder, equations_of_rows(layout, k, remainder.rows), precisions[k]))
+            places = equations_of_rows(layout, k, remainder.rows)
+            found.append(RemainderOfTerm(k, remainder, places, precisions[k], np.isin(places, groups)))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from breedblup.errors import NotPositiveDefinite, counted
 from breedblup.relationship.ancestry import refuse_beyond
 from breedblup.relationship.blending import PedigreeBlend
 from breedblup.relationship.definiteness import indefinite
-from breedblup.relationship.dense import factorise_in_place, invert_in_place, singular
+from breedblup.relationship.dense import factorise_in_place, invert_in_place, refuse_singular, singular
 from breedblup.relationship.genomic_matrix import GenomicMatrix
 from breedblup.relationship.inverse import RelationshipInverse
 from breedblup.relationship.remainders import DenseDifference
@@ -36,6 +36,7 @@ def dense_difference(
     n = len(matrix)
     what = f"H⁻¹ with the dense inverse of G among {counted(n, 'animal')}"
     refuse_beyond(memory, explicit_bytes(n), what, "choose form 'markers', 'components', or 'apy' with a core")
+    refuse_singular(matrix)
     genomic, pedigree = _both(matrix, a22)
     try:
         logdet = invert_in_place(genomic)

@@ -159,7 +159,7 @@ def marker_inverse(
     Parameters
     ----------
     source
-        A⁻¹ over all animals, and metafounders or random groups.
+        A⁻¹ over all animals, and metafounders.
     matrix
         G among the genotyped animals.
     rows
@@ -170,7 +170,8 @@ def marker_inverse(
     Raises
     ------
     ModelError
-        If G cannot be written as ZZ' + C with C a multiple of A₂₂ or of I, or groups are fixed.
+        If G cannot be written as ZZ' + C with C a multiple of A₂₂ or of I, or there are groups of unknown parents that are no
+        metafounders.
     ResourceError
         If the factor of A¹¹ would not fit.
     """
@@ -201,10 +202,10 @@ def marker_operator(
 
 
 def _refuse_other_forms(source: RelationshipInverse, matrix: GenomicMatrix) -> None:
-    if source.groups is not None and source.groups.kind == "fixed":
+    if source.groups is not None and source.groups.kind != "metafounders":
         raise ModelError(
-            "the single-step form 'markers' does not take fixed groups of unknown parents -> take random groups, metafounders, "
-            "or form='explicit' or 'apy'"
+            "the single-step form 'markers' takes no groups of unknown parents but metafounders -> choose another form, or "
+            "metafounder_inverse"
         )
     if matrix.constant < 0:
         raise ModelError(

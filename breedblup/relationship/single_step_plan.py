@@ -21,7 +21,10 @@ EXPLICIT_UP_TO = 10_000
 """Genotyped animals up to which Δ is formed without being asked for: two dense inverses take about a minute there."""
 
 VECTORS = 40
-"""Numbers for each genotyped animal and each marker that the form of marker effects holds."""
+"""Numbers for each genotyped animal that the form of marker effects holds."""
+
+VECTORS_OF_MARKERS = 700
+"""Numbers for each marker: vectors of the iteration, and those that its preconditioner is found with."""
 
 PEDIGREE_BYTES = 100
 """Of A⁻¹, an animal."""
@@ -112,7 +115,7 @@ def _bytes_by_form(genotyped: int, markers: int, animals: int, core: int | None)
     needed = {
         "explicit": beside + explicit_bytes(genotyped),
         "components": beside + component_bytes(genotyped, markers + 1),
-        "markers": beside + 8 * VECTORS * (genotyped + markers),
+        "markers": beside + 8 * (VECTORS * genotyped + VECTORS_OF_MARKERS * markers),
     }
     return needed if core is None else needed | {"apy": beside + 8 * core * (genotyped + 2 * ROWS)}
 

@@ -163,14 +163,14 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     meter.begin("read inputs")
     inputs = read_inputs(config)
     evaluation = _evaluate(config, inputs, meter, monitor)
-    tests = _marker_tests(config, inputs, meter)
+    tests = _marker_tests(config, inputs, evaluation, meter)
     effects = _marker_effects(evaluation, tests)
 
     def write(folder: Path) -> None:
         meter.begin("write results")
         tables = result_tables(evaluation, inputs.pedigree, inputs.genotyped) | core_tables(inputs.cores)
-        if tests is not None:
-            tables[MARKER_TESTS] = tests.table
+        if tests:
+            tables[MARKER_TESTS] = pl.concat([one.table for one in tests.values()])
         files = write_tables(folder, tables, config.format) | write_effects(folder, effects)
         meter.begin("checksums of inputs again")
         manifest.refuse_changed(before, manifest.fingerprints(config.inputs()))
@@ -207,23 +207,26 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
     return evaluation
 
 
-def _marker_tests(config: Configuration, inputs: Inputs, meter: manifest.StageMeter) -> MarkerInference | None:
-    """Effects of markers with their errors, where that is asked for; the equations are solved for them once more."""
+def _marker_tests(
+    config: Configuration, inputs: Inputs, evaluation: Evaluation, meter: manifest.StageMeter
+) -> dict[str, MarkerInference]:
+    """Effects of markers with their errors by term, where that is asked for; the equations are solved for them once more."""
     if not config.marker_tests:
-        return None
+        return {}
     meter.begin("tests of markers")
     _log.info("testing markers")
-    return marker_inference(
-        config.model, inputs.records, _variances(config), inputs.relationships, options=config.options
-    )
+    given = (config.model, inputs.records, _variances(config), inputs.relationships)
+    return {key: marker_inference(*given, term=key, options=config.options) for key in genomic_keys(evaluation)}
 
 
-def _marker_effects(evaluation: Evaluation, tests: MarkerInference | None) -> list[MarkerEffects]:
+def _marker_effects(evaluation: Evaluation, tests: Mapping[str, MarkerInference]) -> list[MarkerEffects]:
     """Effects of the markers of each term that rests on genotypes, on the base of the evaluation."""
     found = [marker_effects(evaluation, key) for key in genomic_keys(evaluation)]
-    if tests is None:
-        return found
-    return [dataclasses.replace(found[0], factor=tests.effects.factor, made=tests.effects.made)]
+    known = {key: one.effects for key, one in tests.items()}
+    return [
+        dataclasses.replace(one, factor=known[one.term].factor, made=known[one.term].made) if one.term in known else one
+        for one in found
+    ]
 
 
 def _made(config: Configuration, inputs: Inputs, evaluation: Evaluation) -> dict[str, Any]:

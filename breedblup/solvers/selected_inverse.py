@@ -8,9 +8,9 @@ every animal model, LAPACK has the threads, in a tall one the gathering does.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 from scipy.sparse import csc_array
-from threadpoolctl import ThreadpoolController
 
 from breedblup.kernels.factor import relaxed_supernodes
 from breedblup.kernels.inverse import multiply_gathered, put_columns, quotient, sweep_subtrees
 from breedblup.kernels.supernodes import Supernodes, fill_panels, split_forest, supernode_rows
+from breedblup.solvers.threads import one_blas_thread
 
 SMALL = 1000
 """Most columns and rows of a supernode that one thread takes by itself: bringing threads together for each costs more."""
@@ -139,12 +139,12 @@ def sweep(counts: SupernodeCounts, nodes: Supernodes, panels: _Vector) -> None:
             for node in group:
                 _invert_wide(int(node), nodes, panels)
         else:
-            with _one_thread_a_product():
+            with one_blas_thread():
                 for node in group:
                     _invert_tall(int(node), nodes, panels)
     small = np.lexsort((-np.arange(part.size), part))[np.count_nonzero(is_large) :]
     bounds = np.searchsorted(part[small], np.arange(parts + 1))
-    with _one_thread_a_product():
+    with one_blas_thread():
         sweep_subtrees(small, bounds, CHUNK, nodes, panels)
 
 
@@ -157,21 +157,10 @@ def threads_for(flops: float) -> Iterator[None]:
         return
     numba.set_num_threads(1)
     try:
-        with _one_thread_a_product():
+        with one_blas_thread():
             yield
     finally:
         numba.set_num_threads(before)
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def _one_thread_a_product() -> AbstractContextManager[Any]:
-    """BLAS within kernels that run on all threads themselves."""
-    limiter: AbstractContextManager[Any] = _thread_pools().limit(limits=1, user_api="blas")
-    return limiter
 
 
 def _panel(node: int, nodes: Supernodes, panels: _Vector) -> NDArray[np.float64]:
@@ -197,7 +186,7 @@ def _invert_wide(node: int, nodes: Supernodes, panels: _Vector) -> None:
         return
     inverse, _ = lapack.dtrtri(panel[:, :width].T, lower=1)
     y = blas.dtrmm(1.0, inverse, panel[:, width:].T, side=1, lower=1)
-    with _one_thread_a_product():
+    with one_blas_thread():
         product = _multiply(node, nodes, panels, np.ascontiguousarray(y))
     corner, _ = lapack.dlauum(inverse, lower=1, overwrite_c=1)
     corner = blas.dgemm(1.0, product.T, y, beta=1.0, c=corner, overwrite_c=1)
