@@ -44,7 +44,6 @@ def assert_accounted_for(cases: set[str]) -> None:
 
 def test_each_reason_says_what_is_missing() -> None:
     put_off = cases_put_off()
-    assert put_off
     for case, reason in put_off.items():
         assert re.fullmatch(r"not yet: \w.{3,}", reason), f"{case}: {reason!r}"
 

@@ -635,6 +635,7 @@ def test_everything_of_genotypes_given(files: Path, tmp_path: Path) -> None:
         ('{ kind = "pedigree", tau = 0.9 }', "", r'tau does not go with kind = "pedigree", which takes prune$'),
         ('{ kind = "single_step", core_number = 5, core_share = 0.9 }', "", "core_number and core_share both choose the core"),
         ('{ kind = "single_step", core_number = 5, form = "markers" }', "", r'core_number chooses the core of form = "apy", and form'),
+        ('{ kind = "genomic_dominance", frequencies = "base" }', "", r'frequencies = "base" is none of genomic_dominance, which takes'),
         ('{ kind = "genomic", form = "markers" }', "", r'form = "markers" is one of single_step; genomic takes "auto", "explicit"'),
         ('{ kind = "single_step", frequencies = "half", frequency_file = "f.csv" }', "", "frequencies and frequency_file are both"),
         ('{ kind = "single_step", gamma = "estimate" }', "", r'gamma \(a file, or "estimate"\) goes with groups = "metafounders"'),
@@ -657,12 +658,26 @@ def test_sections_that_are_missing(files: Path, tmp_path: Path) -> None:
     toml = configuration(files, tmp_path, 'animal = "single_step"', pedigree="none")
     with pytest.raises(ConfigurationError, match=r"names 'single_step', which is made of the pedigree, but section"):
         read_config(toml)
+    toml = configuration(files, tmp_path, 'animal = { kind = "genomic", blend = 0.05 }', pedigree="none")
+    with pytest.raises(
+        ConfigurationError, match=r'names "genomic" with something of A22 \(blend without blend_with = '
+    ):
+        read_config(toml)
     text = configuration(files, tmp_path, 'animal = "single_step"').read_text()
     toml.write_text(text[text.index("[records]") :])
     with pytest.raises(
         ConfigurationError, match=r'animal has kind = "single_step", and section \[genotypes\] is missing'
     ):
         read_config(toml)
+
+
+def test_tests_of_markers_need_a_factor(files: Path, tmp_path: Path) -> None:
+    toml = configuration(files, tmp_path, 'animal = { kind = "single_step", form = "markers" }')
+    toml.write_text(toml.read_text().replace("'out'", "'out'\nmarker_tests = true"))
+    result = command("run", toml)
+    assert result.exit_code == 40
+    assert "error: exact p-values of markers need a factor of all equations" in result.stderr
+    assert "solving" not in result.stderr
 
 
 def test_tests_of_markers_need_genotypes(files: Path, tmp_path: Path) -> None:

@@ -167,10 +167,9 @@ class CentredGenotypes:
         parts = threads * max(1, -(-width // (STRIP * threads)))
         strip = max(1, -(-width // (64 * parts))) * 64
         multiply_packed(packed, fours, factors, at_missing, strip, planes)
-        both = (
-            (2.0 - self.centre) * scaled
-        ).sum()  # BLAS would leave a thread spinning that the kernel's threads wait for
-        return np.asarray(both + planes[places & 3, places >> 2])
+        copies = (2.0 - self.centre) * scaled
+        # No dot product: BLAS leaves a thread spinning on a core that the kernel wants next.
+        return np.asarray(copies.sum() + planes[places & 3, places >> 2])
 
     def _multiply_vector_transposed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """s_j ((2 - c_j) Σ w - Σ r_ij w_i), both sums over animals with a call."""

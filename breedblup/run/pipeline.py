@@ -162,9 +162,10 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     before = manifest.fingerprints(config.inputs())
     meter.begin("read inputs")
     inputs = read_inputs(config)
+    tests = _marker_tests(config, inputs, meter)  # first, as it is refused where there is no factor
     evaluation = _evaluate(config, inputs, meter, monitor)
-    tests = _marker_tests(config, inputs, evaluation, meter)
-    effects = _marker_effects(evaluation, tests)
+    keys = genomic_keys(config.model, inputs.relationships)
+    effects = _on_base([marker_effects(evaluation, key) for key in keys], tests)
 
     def write(folder: Path) -> None:
         meter.begin("write results")
@@ -207,25 +208,23 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
     return evaluation
 
 
-def _marker_tests(
-    config: Configuration, inputs: Inputs, evaluation: Evaluation, meter: manifest.StageMeter
-) -> dict[str, MarkerInference]:
-    """Effects of markers with their errors by term, where that is asked for; the equations are solved for them once more."""
+def _marker_tests(config: Configuration, inputs: Inputs, meter: manifest.StageMeter) -> dict[str, MarkerInference]:
+    """Effects of markers with their errors by term, where that is asked for; equations are solved for them alone."""
     if not config.marker_tests:
         return {}
     meter.begin("tests of markers")
     _log.info("testing markers")
     given = (config.model, inputs.records, _variances(config), inputs.relationships)
-    return {key: marker_inference(*given, term=key, options=config.options) for key in genomic_keys(evaluation)}
+    keys = genomic_keys(config.model, inputs.relationships)
+    return {key: marker_inference(*given, term=key, options=config.options) for key in keys}
 
 
-def _marker_effects(evaluation: Evaluation, tests: Mapping[str, MarkerInference]) -> list[MarkerEffects]:
-    """Effects of the markers of each term that rests on genotypes, on the base of the evaluation."""
-    found = [marker_effects(evaluation, key) for key in genomic_keys(evaluation)]
+def _on_base(effects: list[MarkerEffects], tests: Mapping[str, MarkerInference]) -> list[MarkerEffects]:
+    """Effects on the base of the evaluation, with what reliabilities need where they were tested."""
     known = {key: one.effects for key, one in tests.items()}
     return [
         dataclasses.replace(one, factor=known[one.term].factor, made=known[one.term].made) if one.term in known else one
-        for one in found
+        for one in effects
     ]
 
 

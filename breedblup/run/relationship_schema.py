@@ -104,6 +104,8 @@ class RelationshipSection(Section):
             raise ValueError(
                 f'{cores[0]} chooses the core of form = "apy", and form is "{self.form}"; leave one of them out'
             )
+        if self.kind == "genomic_dominance" and self.frequencies == "base":
+            raise ValueError('frequencies = "base" is none of genomic_dominance, which takes "observed" and "half"')
         if self.kind == "genomic" and self.form in ("components", "markers"):
             raise ValueError(f'form = "{self.form}" is one of single_step; genomic takes "auto", "explicit" and "apy"')
         if self.frequencies is not None and self.frequency_file is not None:

@@ -14,7 +14,9 @@ import polars as pl
 from breedblup.adjustment.markers import MarkerEffects
 from breedblup.evaluation import Evaluation, random_table
 from breedblup.io.marker_effects import write_marker_effects
+from breedblup.model import Model
 from breedblup.pedigree import Pedigree
+from breedblup.relationship import RelationshipInverse
 from breedblup.run.genotypes import Genotyped, genotype_tables
 from breedblup.run.manifest import fingerprint
 from breedblup.solvers.records import PcgRound
@@ -49,10 +51,10 @@ def result_tables(
     return tables
 
 
-def genomic_keys(evaluation: Evaluation) -> list[str]:
+def genomic_keys(model: Model, relationships: Mapping[str, object]) -> list[str]:
     """Random terms whose markers have effects."""
-    with_relationship = {key: one.term.relationship for key, one in evaluation.effects.items()}
-    return [key for key, found in with_relationship.items() if found is not None and found.genomic is not None]
+    found = [(term.key, relationships.get(term.relationship_name or "")) for term in model.random]
+    return [key for key, made in found if isinstance(made, RelationshipInverse) and made.genomic is not None]
 
 
 def core_tables(cores: Mapping[str, Sequence[str]]) -> dict[str, pl.DataFrame]:

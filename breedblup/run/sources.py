@@ -230,6 +230,8 @@ def _check_pedigree(name: str, sections: Sections, chosen: Mapping[str, Source])
     used = [source.kind for source in chosen.values() if uses_pedigree(source)]
     if used and sections.pedigree is None:
         what = "the pedigree" if "pedigree" in used else f"{used[0]!r}, which is made of the pedigree"
+        if used[0] == "genomic":
+            what = '"genomic" with something of A22 (blend without blend_with = "identity", tuning, frequencies of the base)'
         raise ConfigurationError(f"{name}: [relationships] names {what}, but section [pedigree] is missing")
     if not used and sections.pedigree is not None and sections.genotypes is None:
         raise ConfigurationError(
