@@ -84,10 +84,10 @@ def main() -> None:
     machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     head = (
         "# Single-step evaluation by each form\n\n"
-        "Written by `python benchmarks/genomic.py --large`; `benchmarks/README.md` says how to read it. One run each, in a process\n"
-        "of its own that warmed its kernels on 2,000 animals; H⁻¹ is the time until it can be multiplied, the total goes from the\n"
-        "pedigree to tables. PCG ends when the bound of the error is 10⁻⁶ genetic standard deviations. Differences are from the\n"
-        "explicit form by PCG, in genetic standard deviations (σ); APY is an approximation.\n\n"
+        "Written by `python benchmarks/genomic.py --large`; `benchmarks/README.md` says how to read it. One run each, in a\n"
+        "process of its own that warmed its kernels on 2,000 animals; H⁻¹ is the time until it can be multiplied, the total\n"
+        "goes from the pedigree to tables. PCG ends when the bound of the error is 10⁻⁶ genetic standard deviations (σ).\n"
+        "Differences are from the explicit form by PCG; APY is an approximation.\n\n"
         f"| machine | |\n| --- | --- |\n{machine}\n\n```\n{floor_table(measure_floors())}\n```\n\n"
     )
     text = head + "\n\n".join(parts) + "\n"

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from breedblup.genotypes import CentredGenotypes, Genotypes
-from breedblup.kernels.genotypes import pack_calls
+from breedblup.kernels.genotype_packing import add_animals
 
 HERE = Path(__file__).parent
 BLOCK = 500
@@ -55,14 +55,14 @@ def draw(animals: int, markers: int, missing: float, seed: int) -> Genotypes:
     """Independent calls, packed a block of markers at a time."""
     rng = np.random.default_rng(seed)
     limits = (256 * rng.uniform(0.05, 0.95, markers)).astype(np.uint8)
-    packed = np.empty((markers, -(-animals // 4)), dtype=np.uint8)
+    packed = np.zeros((markers, -(-animals // 4)), dtype=np.uint8)
     for first in range(0, markers, BLOCK):
         limit = limits[first : first + BLOCK]
         one, other = (rng.integers(0, 256, (animals, limit.size), dtype=np.uint8) < limit for _ in range(2))
         calls = one.astype(np.int8) + other
         if missing:
             calls[rng.random(calls.shape, dtype=np.float32) < missing] = -1
-        pack_calls(calls, packed[first : first + BLOCK])
+        add_animals(calls, 0, packed[first : first + BLOCK])
     names = pl.DataFrame({"marker": [f"M{j}" for j in range(markers)]})
     return Genotypes.from_store([f"a{i}" for i in range(animals)], names, packed)
 

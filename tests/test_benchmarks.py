@@ -269,3 +269,24 @@ def test_records_of_reml_have_the_variances_of_their_models(reml: ModuleType) ->
     assert np.var(y - 50.0 - 2.0 * x) == pytest.approx(variance, rel=SAMPLING)
     coded = data.simulate_groups(5_000)
     assert len(coded.records) == pytest.approx(0.582 * 5_000, rel=SAMPLING)
+
+
+def test_forms_of_single_step_agree_and_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setenv("BREEDBLUP_BENCHMARKS", str(tmp_path))
+    script, one_run, data = (importlib.import_module(name) for name in ("genomic", "own_genomic", "genomic_data"))
+    small = data.GenomicCase(1_000, 120, 300, chromosomes=2)
+    monkeypatch.setitem(data.CASES, "tiny", small)
+
+    def run_here(_: Path, name: str, kind: str, file: str) -> Any:
+        return one_run.measure(data.CASES[name], kind, file)
+
+    monkeypatch.setattr(script, "run_in_child", run_here)
+    kinds = ["pedigree", "explicit", "factor", "components", "markers"]
+    runs, differences = script.measured_case("tiny", kinds)
+    assert max(differences[kind] for kind in kinds[1:]) < 2e-6
+    assert differences["pedigree"] > 0.01
+    told = script.table("tiny", runs | {"apy": {"refused": "no memory"}}, differences)
+    assert "## 1,000 animals, 120 genotyped at 300 markers" in told
+    assert "| explicit, CHOLMOD with PEV | direct |" in told
+    assert "| refused: no memory |" in told

@@ -214,7 +214,8 @@ class OrderedSystem:
         """
         locality, lower = self.stored.locality, self.stored.lower
         for part in self._remainders:
-            lower = csr_array(lower + part.blocks(locality.order.size))
+            if self._components(part) is None:
+                lower = csr_array(lower + part.blocks(locality.order.size))
         try:
             stored = FixedAndBlocks.of(lower, locality.starts, fixed)
         except NotPositiveDefinite as failure:
@@ -237,17 +238,21 @@ class OrderedSystem:
         assert laid_out is not None
         return MarkerPreconditioner.of(system, stored, seen_by_records(self.system.lhs, laid_out))
 
-    def _with_components(self, part: RemainderOfTerm, whole: Preconditioner) -> Preconditioner:
-        """That of marker effects, for a term whose G⁻¹ is made of products with genotypes anyway."""
-        layout = self.system.equations.layout
-        inverse = layout.terms[part.number].relationship
+    def _components(self, part: RemainderOfTerm) -> SingleStepOperator | None:
+        """The relationship of a term whose G⁻¹ is made of products with genotypes anyway: marker effects precondition it."""
+        inverse = self.system.equations.layout.terms[part.number].relationship
         assert inverse is not None
-        if inverse.genomic is None or inverse.genomic.form != "components":
+        of_components = inverse.genomic is not None and inverse.genomic.form == "components"
+        plain = of_components and inverse.genomic is not None and inverse.genomic.tau == 1.0
+        return inverse.operator if plain and isinstance(inverse.operator, SingleStepOperator) else None
+
+    def _with_components(self, part: RemainderOfTerm, whole: Preconditioner) -> Preconditioner:
+        """That of marker effects where they make G⁻¹, as it was elsewhere."""
+        by = self._components(part)
+        if by is None:
             return whole
-        if not isinstance(inverse.operator, SingleStepOperator) or inverse.genomic.tau != 1.0:
-            return whole
-        operator = marker_operator(inverse.operator.source, inverse.genomic.matrix, inverse.genomic.rows)
-        laid_out = MarkerTerm.of(layout, part.number, operator, part.precision)
+        operator = marker_operator(by.source, by.difference.matrix, by.rows)
+        laid_out = MarkerTerm.of(self.system.equations.layout, part.number, operator, part.precision)
         system = MarkerSystem(self.operator, self.stored.locality.order.size, laid_out.at(self._place))
         return MarginalPreconditioner(self._with_markers(system, whole, laid_out))
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from breedblup.genotypes.genotypes import Genotypes
 from breedblup.kernels.genotype_products import unpack_planes, unpack_values
+from breedblup.solvers.threads import one_blas_thread
 
 MARKERS = 128
 """Of a tile."""
@@ -125,15 +124,10 @@ def unpack_chosen(
 def on_threads(work: Callable[[_Part], None], parts: Sequence[_Part]) -> None:
     """Do each part on one of numba's number of threads, BLAS within it on one."""
     threads = min(numba.get_num_threads(), len(parts))
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         if threads < 2:
             for part in parts:
                 work(part)
             return
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(work, parts))
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()

@@ -42,21 +42,6 @@ def unpack_calls(
                 out[i, j] = 2 if code == 0 else (-1 if code == 1 else 3 - code)
 
 
-@parallel_kernel
-def pack_calls(calls: NDArray[np.int8], packed: NDArray[np.uint8]) -> None:
-    """Pack animals × markers of 0, 1, 2 (any other value: missing) into rows of markers; unused bits are 0."""
-    animals, markers = calls.shape
-    for tile in prange((markers + TILE - 1) // TILE):
-        first, last = tile * TILE, min(markers, (tile + 1) * TILE)
-        packed[first:last] = 0
-        for i in range(animals):
-            byte, shift = i >> 2, 2 * (i & 3)
-            for j in range(first, last):
-                call = calls[i, j]
-                code = 0 if call == 2 else (2 if call == 1 else (3 if call == 0 else 1))
-                packed[j, byte] |= code << shift
-
-
 @kernel
 def chosen_bits(places: NDArray[np.int32], mask: NDArray[np.uint8]) -> bool:
     """Set both bits of each place in a row of bytes; false where a place stands twice."""
