@@ -206,7 +206,8 @@ def test_metafounders_of_a_reference_case() -> None:
     rows = pl.read_csv(REFS / "twin_metafounder" / "pedigree.csv")
     names = rows["animal"].to_list()
     place = {name: k for k, name in enumerate([*names, "M1", "M2", "M3"])}
-    ordered = sorted(range(len(names)), key=lambda i: depth(names[i], rows))
+    depth = depths({name: (sire, dam) for name, sire, dam in rows.select("animal", "sire", "dam").iter_rows()})
+    ordered = sorted(range(len(names)), key=lambda i: depth[names[i]])
     old_to_new = np.argsort([*ordered, *range(len(names), len(names) + 3)]).astype(np.int32)
     sire, dam = (
         np.array([old_to_new[place[rows[column][i]]] for i in ordered], dtype=np.int32) for column in ("sire", "dam")
@@ -216,19 +217,26 @@ def test_metafounders_of_a_reference_case() -> None:
     np.testing.assert_allclose(1.0 + f, wanted, rtol=EXACT)
 
 
-def depth(name: str | None, rows: pl.DataFrame) -> int:
-    """Generations above an animal."""
-    own = rows.filter(pl.col("animal") == str(name))
-    return 1 + max(depth(own["sire"][0], rows), depth(own["dam"][0], rows)) if own.height else 0
+def depths(parents: dict[str, tuple[str | None, str | None]]) -> dict[str | None, int]:
+    """Generations above each animal."""
+    found: dict[str | None, int] = {None: 0}
+
+    def depth(name: str | None) -> int:
+        if name not in found:
+            found[name] = 1 + max(depth(parent) for parent in parents[name]) if name in parents else 0
+        return found[name]
+
+    for name in parents:
+        depth(name)
+    return found
 
 
 @pytest.mark.parametrize("case", ["ped_mrode2", "ped_fernando_grossman90", "ped_stress40"])
 def test_published_inbreeding(case: str) -> None:
     rows = pl.read_csv(REFS / case / "pedigree.csv", infer_schema=False)
-    ordered = rows["animal"].to_list()
-    ordered.sort(key=lambda name: depth(name, rows))
-    place = {name: k for k, name in enumerate(ordered)} | {None: -1}
     parents = {name: (sire, dam) for name, sire, dam in rows.select("animal", "sire", "dam").iter_rows()}
+    ordered = sorted(parents, key=depths(parents).__getitem__)
+    place = {name: k for k, name in enumerate(ordered)} | {None: -1}
     sire, dam = (np.array([place[parents[name][k]] for name in ordered], dtype=np.int32) for k in (0, 1))
     wanted = expected(case)["expected"]["inbreeding"]
     np.testing.assert_allclose(inbreeding(sire, dam), [wanted[name] for name in ordered], atol=1e-9)
