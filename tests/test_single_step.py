@@ -392,7 +392,7 @@ def test_plan() -> None:
     large = plan_single_step(50_000, 50_000, 10**6, memory=4 * 10**9)
     assert large.form == "markers"
     assert large.bytes["markers"] < 10**9 < large.bytes["explicit"]
-    assert large.reasons[0] == "form 'markers' by the plan: 50,000 genotyped animals, 50,000 markers, 0.396 GB"
+    assert large.reasons[0] == "form 'markers' by the plan: 50,000 genotyped animals, 50,000 markers, 0.596 GB"
     unable = {"markers": "it takes no fixed groups"}
     other = plan_single_step(50_000, 10_000, 10**6, unable=unable, memory=4 * 10**9)
     assert other.form == "components"

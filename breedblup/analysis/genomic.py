@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.errors import ModelError, counted
 from breedblup.mme import EquationLayout
-from breedblup.mme.marker_preconditioner import LEADING, OVERSAMPLING
+from breedblup.mme.marker_preconditioner import AT_ONCE, LEADING, OVERSAMPLING
 from breedblup.model import Model
 from breedblup.plan import FLOPS_FOR_PEV, gib, memory_budget
 from breedblup.relationship import RelationshipInverse
+from breedblup.relationship.blocks import A22Operator
 from breedblup.relationship.marker_form import MarkerOperator
 from breedblup.relationship.single_step import as_stored
 from breedblup.solvers.records import Solution
@@ -68,9 +69,13 @@ def stored_where_it_pays(
         ):
             stored[name] = as_stored(inverse)
         elif free:
-            genotyped = counted(inverse.genomic.rows.size, "genotyped animal")
+            genotyped, limit = (
+                counted(inverse.genomic.rows.size, "genotyped animal"),
+                memory_budget(options.memory_bytes),
+            )
             notes.append(
-                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} and {flops:.1e} operations"
+                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} of the {gib(limit)} that may be "
+                f"used (unasked at most half), and {flops:.1e} operations; pev = 'exact' insists"
             )
     return stored, tuple(notes)
 
@@ -92,16 +97,25 @@ def refuse_elimination(inverses: Mapping[str, RelationshipInverse], options: Eva
     return bool(found)
 
 
-def bytes_of_markers(layout: EquationLayout) -> int:
-    """Memory that effects of markers take beside the equations: vectors, leading eigenvectors, imputed columns, factors."""
+def bytes_beside(layout: EquationLayout) -> int:
+    """Memory beside the stored equations: a dense block; vectors and factors of marker effects, unknowns or preconditioner."""
     total = 0
     for k, term in enumerate(layout.terms):
-        if term.relationship is not None and isinstance(term.relationship.operator, MarkerOperator):
-            operator, width = term.relationship.operator, layout.width(k)
-            factor = operator.blocks.factor
-            of_factors = 0 if factor is None else (width + 1) * factor.symbolic.bytes
-            vectors = 8 * operator.effects * (8 * width + 3 * (LEADING + OVERSAMPLING))
-            total += of_factors + vectors + 8 * len(term.relationship) * (8 * width + 16)
+        inverse, width = term.relationship, layout.width(k)
+        if inverse is None or inverse.genomic is None or not inverse.by_products:
+            continue
+        if inverse.genomic.form == "explicit":
+            total += 8 * inverse.genomic.rows.size**2
+        if inverse.genomic.form not in ("markers", "components"):
+            continue
+        single = inverse.operator
+        blocks = (
+            single.blocks if isinstance(single, MarkerOperator) else cast(A22Operator, cast(Any, single).a22.operator)
+        )
+        of_factors = 0 if blocks.factor is None else (width + 1) * blocks.factor.symbolic.bytes
+        effects = inverse.genomic.matrix.z.centre.size
+        vectors = 8 * effects * (8 * width + 3 * (LEADING + OVERSAMPLING))
+        total += of_factors + vectors + 8 * len(inverse) * (8 * width + AT_ONCE)
     return total
 
 

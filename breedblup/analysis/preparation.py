@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from breedblup.analysis.founders import add_founders
-from breedblup.analysis.genomic import bytes_of_markers, refuse_elimination, stored_where_it_pays
+from breedblup.analysis.genomic import bytes_beside, refuse_elimination, stored_where_it_pays
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.progress import Monitor, Stopwatch
 from breedblup.analysis.system import find_reduction, reduction_note, terms_with_parents
@@ -99,8 +99,7 @@ def prepare(
     watch = Stopwatch(monitor)
     with watch.stage("relationships", "inbreeding and relationships"):
         inverses, notes = built_inverses(model, table, relationships or {}, options)
-        inverses, reasons = stored_where_it_pays(model, inverses, options)
-        notes += reasons
+        inverses, why = stored_where_it_pays(model, inverses, options)
         by_products = refuse_elimination(inverses, options)
     with watch.stage("design", f"coding {len(table):,} records"):
         design = build_design(model, table, inverses, missing_effects=options.missing_effects)
@@ -119,7 +118,7 @@ def prepare(
         pattern = EquationPattern.of(counts, layout, constraints)
     options, reasons = _without_pev_of_groups(options, layout)
     if by_products:
-        reduction, symbolic, plan = None, None, plan_by_products(pattern.nonzeros, layout, budget - needed)
+        reduction, symbolic, plan = None, None, plan_by_products(pattern.nonzeros, layout, budget - needed, why)
     else:
         reduction, symbolic, plan = _plan(options, pattern, layout, budget - needed, watch)
     notes += design.notes + _rank_notes(layout) + constraints.notes(layout)
@@ -172,14 +171,14 @@ def _plan(
     return reduction, symbolic, plan
 
 
-def plan_by_products(nonzeros: int, layout: EquationLayout, budget: int) -> SolvePlan:
-    """PCG on equations that are stored in part: a relationship that rests on genotypes is known by products."""
+def plan_by_products(nonzeros: int, layout: EquationLayout, budget: int, why: tuple[str, ...]) -> SolvePlan:
+    """PCG on equations that are stored in part: a relationship that rests on genotypes is known by products, and why."""
     plan = choose_plan(layout.size, nonzeros, None, method="pcg", pev="none", budget=budget)
     names = name_some([term.name for term in layout.terms if term.relationship and term.relationship.by_products])
-    stored = dict(plan.bytes) | ({"markers": of_markers} if (of_markers := bytes_of_markers(layout)) else {})
+    stored = dict(plan.bytes) | {"genotypes": bytes_beside(layout)}
     refuse_unless_fits("solving by pcg", sum(stored.values()), budget, "give more memory")
     reason = f"PCG: the relationship of {names} is known by products, no factor is made and no PEV comes of it"
-    return replace(plan, bytes=stored, reasons=(reason,))
+    return replace(plan, bytes=stored, reasons=(reason, *why))
 
 
 def _without_pev_of_groups(options: EvaluateOptions, layout: EquationLayout) -> tuple[EvaluateOptions, tuple[str, ...]]:

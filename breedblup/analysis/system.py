@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import scipy.sparse
@@ -25,6 +26,7 @@ from breedblup.mme.marker_preconditioner import MarginalPreconditioner, MarkerPr
 from breedblup.mme.marker_system import MarkerSystem, MarkerTerm
 from breedblup.mme.reduction import ReducedEquations, Reduction, analyse_reduction, eliminable
 from breedblup.mme.remainders import RemainderOfTerm, with_remainders
+from breedblup.relationship.blocks import A22Operator
 from breedblup.relationship.marker_form import marker_operator
 from breedblup.relationship.single_step_operator import SingleStepOperator
 from breedblup.solvers.locality import locality_order
@@ -251,7 +253,9 @@ class OrderedSystem:
         by = self._components(part)
         if by is None:
             return whole
-        operator = marker_operator(by.source, by.difference.matrix, by.rows)
+        operator = marker_operator(
+            by.source, by.difference.matrix, by.rows, memory=cast(A22Operator, by.a22.operator).memory
+        )
         laid_out = MarkerTerm.of(self.system.equations.layout, part.number, operator, part.precision)
         system = MarkerSystem(self.operator, self.stored.locality.order.size, laid_out.at(self._place))
         return MarginalPreconditioner(self._with_markers(system, whole, laid_out))

@@ -96,7 +96,11 @@ def genetic_rows(
         if prior > NO_VARIANCE * float(np.abs(weights) @ np.sqrt(effects.covariance.diagonal())) ** 2:
             reliability = 1.0 - pev / (relationship.diagonal[animals] * prior)
             reliability = reliability.clip(0.0, 1.0)  # rounding alone takes it below 0, where nothing is known
-            columns |= {"reliability": reliability, "accuracy": accuracy_from_reliability(reliability, scale)}
+            accuracy = accuracy_from_reliability(reliability, scale)  # null where K_ii is not known
+            columns |= {
+                "reliability": pl.Series(reliability).fill_nan(None),
+                "accuracy": pl.Series(accuracy).fill_nan(None),
+            }
     if relationship.parents:
         average = parent_average(relationship.with_classes(solutions), relationship.parents)
         columns |= {

@@ -81,13 +81,9 @@ class MarkerPreconditioner:
         seen = np.maximum(np.einsum("it,nij,jt->nt", basis, blocks, basis), 0.0)
         information = seen.mean(axis=0)
         relationship = system.term.relationship
-        inverse = relationship.source.matrix
-        others = relationship.others
-        absorbed = relationship.blocks.factor
+        others, among, absorbed = relationship.others, relationship.blocks.among, relationship.blocks.factor
         factors: tuple[CholeskyFactor, ...] = ()
-        if absorbed is not None:
-            among = scipy.sparse.csr_array(inverse[others][:, others])
-            among.sort_indices()
+        if absorbed is not None and among is not None:
             factors = tuple(_with_diagonal(absorbed, among, seen[others, t]) for t in range(seen.shape[1]))
         vectors, values, rest = _leading(system, seen.mean(axis=1))
         return cls(stored, system, basis, information, factors, relationship.blocks.across, vectors, values, rest)

@@ -6,13 +6,15 @@ With 2 the animals and 1 the others, A₂₂⁻¹ = A²² - A²¹(A¹¹)⁻¹A¹
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from breedblup.errors import counted
+from breedblup.errors import ModelError, counted
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.ancestry import (
     COLUMNS,
@@ -40,10 +42,10 @@ class A22Operator:
         Rows of ``whole``.
     places
         Rows of the animals in it.
-    own, across
-        Blocks of K⁻¹: among the animals, and of the absorbed (rows) with them.
-    factor
-        Of the block of the absorbed; None where nobody is absorbed.
+    own, across, among
+        Blocks of K⁻¹: among the animals, of the absorbed (rows) with them, and among the absorbed; None where nobody is.
+    memory
+        Bytes that the factor may use; None for 80 % of what is available when it is made.
     """
 
     whole: InverseOperator
@@ -51,7 +53,24 @@ class A22Operator:
     places: NDArray[np.int64]
     own: scipy.sparse.csr_array
     across: scipy.sparse.csr_array
-    factor: CholeskyFactor | None
+    among: scipy.sparse.csr_array | None
+    memory: int | None = None
+
+    @cached_property
+    def factor(self) -> CholeskyFactor | None:
+        """Of the block of the absorbed, made when first needed.
+
+        Raises
+        ------
+        ResourceError
+            If it would not fit.
+        """
+        if self.among is None:
+            return None
+        symbolic = analyse(self.among)
+        what = f"the factor of A¹¹, of {counted(self.among.shape[0], 'animal')}, for A22⁻¹"
+        refuse_beyond(self.memory, symbolic.bytes, what, "name fewer animals, or form A22 with a22")
+        return symbolic.factorise(self.among)
 
     def multiply_inverse(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """A₂₂⁻¹ V for a k × w block."""
@@ -106,36 +125,45 @@ def a22_inverse(source: Related, ids: Ids, *, memory: int | None = None) -> Rela
     PedigreeError
         If an id is unknown or repeated, or none is given.
     ModelError
-        If the inverse has fixed groups, with which it is singular.
+        If the inverse has fixed groups, with which it is singular, or rests on genotypes.
     ResourceError
         If the factor of A¹¹ would not fit.
     """
+    return with_logdet(a22_products(source, ids, memory=memory))
+
+
+def with_logdet(of_products: RelationshipInverse) -> RelationshipInverse:
+    """What `a22_products` gave, with its factor made and log|A₂₂| = log|A| + log|A¹¹|."""
+    factor = cast(A22Operator, of_products.operator).factor
+    return replace(of_products, logdet=of_products.logdet + (0.0 if factor is None else factor.logdet()))
+
+
+def a22_products(source: Related, ids: Ids, *, memory: int | None = None) -> RelationshipInverse:
+    """The same, without the factor until a product with A₂₂⁻¹ needs it; ``logdet`` is that of all who are visited."""
+    if isinstance(source, RelationshipInverse) and source.genomic is not None:
+        raise ModelError(
+            "a22_inverse: the inverse rests on genotypes, so that what it has among these animals is not A22 -> give the "
+            "pedigree, or its A⁻¹"
+        )
     named = distinct_positions(source, ids, "a22_inverse")
     ancestry = ancestry_of(source, named)
-    places = ancestry.places_of(named)
-    operator, logdet = absorb(ancestry, places, memory)
+    operator = absorb(ancestry, ancestry.places_of(named), memory)
     made = (f"A from pedigree {source.name}", "inbreeding considered") if isinstance(source, Pedigree) else source.made
     others = counted(ancestry.rows.size - named.size, "other")
     said = f"among {counted(named.size, 'animal')}, {others} absorbed"
-    diagonal = ancestry.diagonal[places]
-    return RelationshipInverse(as_text(ids), operator, diagonal, logdet, (*made, said))
+    diagonal = ancestry.diagonal[operator.places]
+    return RelationshipInverse(as_text(ids), operator, diagonal, ancestry.logdet, (*made, said))
 
 
-def absorb(ancestry: Ancestry, places: NDArray[np.int64], memory: int | None) -> tuple[A22Operator, float]:
-    """A₂₂ and its inverse for the animals at ``places`` of an ancestry, and log|A₂₂|; the others are absorbed."""
-    size = ancestry.rows.size
+def absorb(ancestry: Ancestry, places: NDArray[np.int64], memory: int | None) -> A22Operator:
+    """A₂₂ and its inverse for the animals at ``places`` of an ancestry; the others are absorbed."""
     inverse = ancestry.operator.entries()
-    absorbed = np.ones(size, dtype=np.bool_)
+    absorbed = np.ones(ancestry.rows.size, dtype=np.bool_)
     absorbed[places] = False
     others = np.flatnonzero(absorbed)
-    own = inverse[places][:, places]
-    across = inverse[others][:, places]
-    if not others.size:
-        return A22Operator(ancestry.operator, size, places, own, across, None), ancestry.logdet
-    among = inverse[others][:, others]
-    among.sort_indices()
-    symbolic = analyse(among)
-    what = f"the factor of A¹¹, of {counted(others.size, 'animal')}, for A22⁻¹"
-    refuse_beyond(memory, symbolic.bytes, what, "name fewer animals, or form A22 with a22")
-    factor = symbolic.factorise(among)
-    return A22Operator(ancestry.operator, size, places, own, across, factor), ancestry.logdet + factor.logdet()
+    own, across = inverse[places][:, places], inverse[others][:, places]
+    among = None
+    if others.size:
+        among = inverse[others][:, others]
+        among.sort_indices()
+    return A22Operator(ancestry.operator, ancestry.rows.size, places, own, across, among, memory)

@@ -195,7 +195,7 @@ def marker_operator(
 ) -> MarkerOperator:
     """K by its parts; arguments as for `marker_inverse`, which refuses what cannot be written so."""
     everyone = Ancestry(np.arange(len(source)), source.operator, np.empty(0), source.logdet)
-    blocks, _ = absorb(everyone, rows.astype(np.int64), memory)
+    blocks = absorb(everyone, rows.astype(np.int64), memory)
     outside = np.ones(len(source), dtype=np.bool_)
     outside[rows] = False
     return MarkerOperator(source, matrix, blocks, np.flatnonzero(outside))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,8 @@ from breedblup.errors import ModelError, counted
 from breedblup.genotypes import Genotypes
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.apy import ApyInverse, core_positions
-from breedblup.relationship.blocks import a22_inverse
+from breedblup.relationship.blending import PedigreeBlend
+from breedblup.relationship.blocks import a22_products, with_logdet
 from breedblup.relationship.component_form import component_inverse, component_of
 from breedblup.relationship.definiteness import refuse_indefinite
 from breedblup.relationship.explicit_form import dense_difference
@@ -42,7 +43,12 @@ from breedblup.relationship.single_step_input import (
     refuse_unfit,
     source_inverse,
 )
-from breedblup.relationship.single_step_operator import SingleStepOperator, leading_block
+from breedblup.relationship.single_step_operator import (
+    SingleStepOperator,
+    SingleStepProducts,
+    StoredOperator,
+    leading_block,
+)
 from breedblup.relationship.single_step_plan import SingleStepForm, plan_single_step
 from breedblup.solvers.cholesky import analyse
 
@@ -121,12 +127,15 @@ def h_inverse(
     refuse_unfit(related, form, core, tau, omega, group_equations)
     animals = without_groups(related) if has_plain_groups(related) else related
     rows = genotyped_rows(animals, genotypes)
-    a22 = a22_inverse(animals, genotypes.ids, memory=memory)
+    a22 = a22_products(animals, genotypes.ids, memory=memory)
     matrix = genomic_matrix(genotypes, options_for(related, options), a22)
     choice = _chosen(related, matrix, form, core, (float(tau), float(omega)), memory)
     if choice.form == "markers":
         found = marker_inverse(related, matrix, rows, memory=memory)
         return replace(found, made=(*found.made, *choice.reasons))
+    a22 = with_logdet(a22)
+    if isinstance(matrix.blended, PedigreeBlend):
+        matrix = replace(matrix, blended=PedigreeBlend(a22))
     difference = _difference(animals, matrix, a22, rows, choice)
     operator = SingleStepOperator(animals, rows, a22, difference, GenotypedRemainder.of(rows, difference))
     return _related(related, operator, choice, group_equations or "altered")
@@ -146,9 +155,9 @@ def as_stored(inverse: RelationshipInverse) -> RelationshipInverse:
         return inverse
     matrix = inverse.matrix
     logdet = _logdet_by_factor(inverse) if np.isnan(inverse.logdet) else inverse.logdet
-    stored = replace(inverse, remainder=None, logdet=logdet)
-    vars(stored)["matrix"] = matrix
-    return stored
+    fixed = 0 if inverse.groups is None or inverse.groups.kind != "fixed" else len(inverse.groups.names)
+    operator = StoredOperator(cast(SingleStepProducts, inverse.operator), matrix, fixed)
+    return replace(inverse, operator=operator, remainder=None, logdet=logdet)
 
 
 def _logdet_by_factor(inverse: RelationshipInverse) -> float:

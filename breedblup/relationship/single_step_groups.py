@@ -30,8 +30,7 @@ from breedblup.relationship.operator import PedigreeOperator
 from breedblup.relationship.remainders import Array, Difference
 from breedblup.relationship.single_step_operator import (
     SingleStepOperator,
-    diagonal_by_factor,
-    leading_block,
+    StoredOperator,
     with_block,
 )
 
@@ -191,18 +190,17 @@ class SingleStepGroupOperator:
 
     def diagonal(self) -> Array:
         """Diagonal of H, 0 for fixed groups, by a factor of H⁻¹; where that would not fit, NaN for what is not known."""
-        n, g = len(self.animals.source), self.groups.covariance.shape[0]
-        random = bool(self.groups.covariance.any())
+        g = 0 if self.groups.covariance.any() else self.groups.covariance.shape[0]
         try:
-            matrix = self.entries()
-            return (
-                diagonal_by_factor(matrix)
-                if random
-                else np.append(diagonal_by_factor(leading_block(matrix, n)), np.zeros(g))
-            )
+            return StoredOperator(self, self.entries(), g).diagonal()
         except ResourceError:
-            known = np.full(n, np.nan) if random else self.animals.known_of_diagonal()
-            return np.concatenate([known, self.groups.covariance.diagonal()])
+            return self.known_of_diagonal()
+
+    def known_of_diagonal(self) -> Array:
+        """What of the diagonal of H is known without a factor: with fixed groups that of the animals at given groups."""
+        random = self.groups.covariance.any()
+        known = np.full(len(self.animals.source), np.nan) if random else self.animals.known_of_diagonal()
+        return np.concatenate([known, self.groups.covariance.diagonal()])
 
     def genomic_duals(self, solutions: Array) -> Array:
         """G⁻¹ times the genomic part of solutions of all rows (û₂, or û₂ - Q₂ĝ with full equations), in the order of G."""

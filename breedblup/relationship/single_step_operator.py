@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse
@@ -20,6 +21,22 @@ from breedblup.solvers.cholesky import analyse
 
 ENTRY_BYTES = 40
 """Of an entry of Δ while it is put into CSR."""
+
+
+class SingleStepProducts(Protocol):
+    """H and H⁻¹ by products, with or without groups."""
+
+    def multiply(self, vectors: Array) -> Array:
+        """H V."""
+        ...
+
+    def known_of_diagonal(self) -> Array:
+        """What of the diagonal of H is known without a factor."""
+        ...
+
+    def genomic_duals(self, solutions: Array) -> Array:
+        """G⁻¹û₂."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class SingleStepOperator:
     def diagonal(self) -> Array:
         """Diagonal of H by a factor of H⁻¹; where that would not fit only gᵢᵢ/τ of genotyped animals (ω = 1), NaN elsewhere."""
         try:
-            return diagonal_by_factor(self.entries())
+            return StoredOperator(self, self.entries(), 0).diagonal()
         except ResourceError:
             return self.known_of_diagonal()
 
@@ -89,6 +106,40 @@ class SingleStepOperator:
     def genomic_duals(self, solutions: Array) -> Array:
         """G⁻¹û₂ of solutions of all rows (n × c), in the order of G: what marker effects are made of."""
         return self.difference.multiply_genomic_inverse(np.ascontiguousarray(solutions[self.rows]))
+
+
+@dataclass(frozen=True)
+class StoredOperator:
+    """The same with every entry of H⁻¹ at hand, and its diagonal by a factor of them."""
+
+    products: SingleStepProducts
+    matrix: scipy.sparse.csr_array
+    fixed: int
+
+    def multiply_inverse(self, vectors: Array) -> Array:
+        """H⁻¹ V for an n × k block."""
+        return np.asarray(self.matrix @ vectors)
+
+    def multiply(self, vectors: Array) -> Array:
+        """H V for an n × k block."""
+        return self.products.multiply(vectors)
+
+    def entries(self) -> scipy.sparse.csr_array:
+        """H⁻¹ in CSR."""
+        return self.matrix
+
+    def diagonal(self) -> Array:
+        """Diagonal of H, 0 for the last, ``fixed`` rows; what is known of it where the factor would not fit."""
+        size = self.matrix.shape[0]
+        regular = leading_block(self.matrix, size - self.fixed) if self.fixed else self.matrix
+        try:
+            return np.append(diagonal_by_factor(regular), np.zeros(self.fixed))
+        except ResourceError:
+            return self.products.known_of_diagonal()
+
+    def genomic_duals(self, solutions: Array) -> Array:
+        """G⁻¹ times the genomic part of solutions."""
+        return self.products.genomic_duals(solutions)
 
 
 def with_block(

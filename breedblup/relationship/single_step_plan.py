@@ -26,8 +26,8 @@ VECTORS = 40
 VECTORS_OF_MARKERS = 700
 """Numbers for each marker: vectors of the iteration, and those that its preconditioner is found with."""
 
-PEDIGREE_BYTES = 100
-"""Of A⁻¹, an animal."""
+PEDIGREE_BYTES = 300
+"""Of A⁻¹ and a factor of A¹¹, an animal."""
 
 
 @dataclass(frozen=True)

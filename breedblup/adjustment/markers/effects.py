@@ -139,6 +139,10 @@ def column_names(coordinates: Sequence[tuple[str, str]]) -> list[str]:
     return [trait if plain else f"{trait} {effect}" for trait, effect in coordinates]
 
 
+SAME = 1e-4
+"""Difference, in the size of the breeding values, that the end of an iteration explains."""
+
+
 def list_digest(markers: pl.DataFrame) -> str:
     """SHA-256 of names and alleles of a table of markers, in its order, in hexadecimal digits."""
     lines = markers.select(pl.concat_str(pl.col("marker", "allele1", "allele2").fill_null(""), separator="\t"))
@@ -185,7 +189,7 @@ def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEff
         constant=float(matrix.constant),
         unexplained=_unexplained(matrix),
         factor=None,
-        made=(*matrix.made, *_how(part)),
+        made=(*matrix.made, *_how(part), *_agreement(part, dual, evaluation.effects[key].solutions)),
     )
 
 
@@ -243,6 +247,24 @@ def _unexplained(matrix: GenomicMatrix) -> float:
     """β + mean of d."""
     share = 0.0 if matrix.blended is None else float(matrix.share)
     return share + (0.0 if matrix.added is None else float(matrix.added.mean()))
+
+
+def _agreement(part: GenomicPart, dual: NDArray[np.float64], solutions: NDArray[np.float64]) -> tuple[str, ...]:
+    """How near G w comes to the breeding values of the genotyped: they differ with APY, with τ, ω, and full group equations."""
+    again, given = part.matrix.multiply(np.ascontiguousarray(dual)), solutions[part.rows]
+    largest, size = np.abs(again - given).max(axis=0), given.std(axis=0)
+    apart = largest > SAME * np.maximum(size, np.abs(given).max(axis=0))
+    if not apart.any():
+        return ()
+    centred = [values - values.mean(axis=0) for values in (again, given)]
+    lengths = [np.sqrt(np.square(values).sum(axis=0)) for values in centred]
+    alike = (centred[0] * centred[1]).sum(axis=0) / np.maximum(lengths[0] * lengths[1], np.finfo(float).tiny)
+    of_sd = (largest / np.maximum(size, np.finfo(float).tiny)).max()
+    return (
+        "what effects and residual part give the genotyped animals is not what the evaluation gave them: correlation "
+        f"{alike[apart].min():.4f}, largest difference {of_sd:.3g} standard deviations of their breeding values (K among them is "
+        "not G: APY, τ or ω other than 1; or groups of unknown parents stand beside G, of which effects know nothing)",
+    )
 
 
 def _how(part: GenomicPart) -> tuple[str, ...]:

@@ -215,6 +215,10 @@ def _missing_calls(genotypes: Genotypes) -> NDArray[np.int64]:
     return total
 
 
+SAME_PEDIGREE = 1e-8
+"""Difference of products with A₂₂, relative to the largest, that is rounding."""
+
+
 def _polygenic(
     matrix: GenomicMatrix, dual: _Array, ids: pl.Series, pedigree: Pedigree | RelationshipInverse | None
 ) -> _Array:
@@ -243,4 +247,11 @@ def _polygenic(
         )
     spread = np.zeros((len(relationship), dual.shape[1]))
     np.add.at(spread, among, dual)
-    return total + matrix.share * relationship.multiply(spread)[rows]
+    related = relationship.multiply(spread)
+    wanted = matrix.blended.multiply(np.ascontiguousarray(dual))
+    if not np.allclose(related[among], wanted, rtol=0.0, atol=SAME_PEDIGREE * max(float(np.abs(wanted).max()), 1e-300)):
+        raise ModelError(
+            "relationships among the genotyped animals are not those that G was blended with -> give the pedigree of the "
+            "evaluation with the new animals added: the same inbreeding, groups and Γ, and A⁻¹, not H⁻¹"
+        )
+    return total + matrix.share * related[rows]
