@@ -74,8 +74,8 @@ def stored_where_it_pays(
                 memory_budget(options.memory_bytes),
             )
             notes.append(
-                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} of the {gib(limit)} that may be "
-                f"used (unasked at most half), and {flops:.1e} operations; pev = 'exact' insists"
+                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} of the {gib(limit)} that may "
+                f"be used (unasked at most half), and {flops:.1e} operations; pev = 'exact' insists"
             )
     return stored, tuple(notes)
 
