@@ -149,8 +149,6 @@ from breedblup.relationship.diagnostics import (
     AgreementLimits,
     PedigreeAgreement,
     check_against_pedigree,
-    near_duplicates,
-    outlying_diagonals,
 )
 from breedblup.relationship.gamma import GammaEstimate, gamma_from_genotypes
 from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
@@ -361,8 +359,6 @@ __all__ = [
     "mean_coancestry",
     "mean_relationships",
     "metafounder_inverse",
-    "near_duplicates",
-    "outlying_diagonals",
     "parents_by_year",
     "partial_inbreeding_coefficients",
     "plan_single_step",

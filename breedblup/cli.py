@@ -37,7 +37,7 @@ from rich.console import Console
 from breedblup.adjustment.markers.prediction import MissingMarkers
 from breedblup.analysis import Monitor
 from breedblup.errors import BreedblupError, NotConverged, ResourceError
-from breedblup.genotypes.matching import Flips, Palindromes
+from breedblup.genotypes.matching import Flips, Palindromes, UnknownAlleles
 from breedblup.io.genotypes.plink import PlinkIds
 from breedblup.io.genotypes.reading import GenotypeFormat
 from breedblup.io.genotypes.vcf import Multiallelic
@@ -151,6 +151,9 @@ def predict(
     palindromes: Annotated[
         Palindromes, typer.Option("--palindromes", help="A/T and C/G markers whose strand is in doubt.")
     ] = "refuse",
+    unknown_alleles: Annotated[
+        UnknownAlleles, typer.Option("--unknown-alleles", help="Genotypes of which no alleles are known.")
+    ] = "refuse",
     missing_markers: Annotated[
         MissingMarkers, typer.Option("--missing-markers", help="Markers that the new genotypes lack.")
     ] = "error",
@@ -172,7 +175,8 @@ def predict(
         file = GenotypeFile(genotypes, genotype_format, marker_map, tuple(missing or ()), ids, multiallelic)
         if output is not None:
             refuse_occupied(output, replace=replace)
-        table = predict_published(PredictionTask(results, file, term, flips, palindromes, missing_markers))
+        task = PredictionTask(results, file, term, flips, palindromes, unknown_alleles, missing_markers)
+        table = predict_published(task)
         if output is None:
             print(table.write_csv(), end="", flush=True)
         else:

@@ -95,6 +95,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def gib(count: float) -> str:
+    """Bytes for people."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if count >= size / 10:
+            return f"{count / size:.2f} {unit}"
+    return f"{count / 2**10:.1f} KiB"
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """A hint ``; did you mean 'x'?`` for a mistyped name, or nothing."""
     close = get_close_matches(name, known, n=1)

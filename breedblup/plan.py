@@ -9,7 +9,7 @@ from typing import Literal
 import psutil
 from numba import get_num_threads
 
-from breedblup.errors import ResourceError
+from breedblup.errors import ResourceError, gib
 from breedblup.solvers.cholesky import SymbolicFactor
 from breedblup.solvers.operators import MOST_PARTS
 
@@ -74,14 +74,6 @@ def refuse_unless_fits(what: str, needed: int, budget: int, advice: str) -> None
     """Raise `ResourceError` where ``needed`` bytes are more than the budget."""
     if needed > budget:
         raise ResourceError(f"{what} would take {gib(needed)}, and {gib(budget)} may be used -> {advice}")
-
-
-def gib(count: float) -> str:
-    """Bytes for people."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
-        if count >= size / 10:
-            return f"{count / size:.2f} {unit}"
-    return f"{count / 2**10:.1f} KiB"
 
 
 def may_analyse(method: str, pev: str, equations: int) -> bool:

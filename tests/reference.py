@@ -885,7 +885,7 @@ def altered_shares(a: Array, rows: Sequence[int] | NDArray[np.int32], q: Array) 
 
 
 def genomic_by_definition(calls: Array, p: Array, method: str, weights: Array | None = None) -> Array:
-    """G, entry by entry; ``calls`` (animals × markers) has NaN where missing, which is set to 2p."""
+    """G, entry by entry; ``calls`` (animals × markers) has NaN where missing: 2p, and left out of the diagonal of Yang."""
     n, m = calls.shape
     x = np.where(np.isnan(calls), 2.0 * p, calls)
     w = np.ones(m) if weights is None else weights / weights.mean()
@@ -897,7 +897,8 @@ def genomic_by_definition(calls: Array, p: Array, method: str, weights: Array | 
             g[i, j] = products.sum() / variance.sum() if method == "vanraden1" else (products / variance).sum() / m
         if method == "yang":
             own = x[i] ** 2 - (1.0 + 2.0 * p) * x[i] + 2.0 * p**2
-            g[i, i] = 1.0 + (w * own / variance).sum() / m
+            known = ~np.isnan(calls[i])
+            g[i, i] = 1.0 + (w * own / variance)[known].sum() / w[known].sum()
     return g
 
 

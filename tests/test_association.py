@@ -38,9 +38,11 @@ from breedblup.adjustment.markers import (
 )
 from breedblup.errors import GenotypeError, ModelError, ResourceError
 from breedblup.genotypes import Genotypes
+from breedblup.mme import EquationPattern
 from breedblup.relationship.single_step import h_inverse
 from breedblup.report import marker_plots
 from breedblup.report.marker_plots import plot_manhattan, plot_marker_effects, plot_marker_qq, plot_windows
+from breedblup.solvers.cholesky import SymbolicFactor
 
 Array = NDArray[np.float64]
 
@@ -155,6 +157,24 @@ def test_markers_that_the_data_say_nothing_of() -> None:
     table = found.table
     assert table.filter(marker="s3").select("se", "z", "p_value", "minus_log10_p").row(0) == (None,) * 4
     assert table["se"].null_count() == 1
+
+
+def test_one_factor_and_one_filling_in_of_the_equations(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    for kind, name in ((SymbolicFactor, "factorise"), (EquationPattern, "equations")):
+        monkeypatch.setattr(kind, name, counting(getattr(kind, name), calls))
+    marker_inference(ALONE, RECORDS, ONE, GBLUP)
+    assert sorted(calls) == ["equations", "factorise"]
+
+
+def counting(function: Any, calls: list[str]) -> Any:
+    """A function that tells of its calls."""
+
+    def told(*given: Any, **named: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*given, **named)
+
+    return told
 
 
 # --- the factor for reliabilities -------------------------------------------------------------------------------------
@@ -340,6 +360,11 @@ def test_manhattan(found: MarkerInference, tmp_path: Path) -> None:
     drawn = np.concatenate([line.get_ydata() for line in bottom.lines[:3]])
     np.testing.assert_array_equal(drawn, found.minus_log10_p[:, 1])
     assert top.lines[3].get_ydata()[0] == pytest.approx(-np.log10(0.01 / 36))
+    (label,) = top.texts
+    assert label.get_text() == "0.01 over 36 markers (Bonferroni)"
+    assert (
+        label.xy[1] == top.lines[3].get_ydata()[0] < label.get_window_extent().transformed(top.transData.inverted()).y0
+    )
     starts = [line.get_xdata() for line in top.lines[:3]]
     assert starts[0][-1] < starts[1][0] < starts[1][-1] < starts[2][0]
     assert top.lines[0].get_color() == top.lines[2].get_color() != top.lines[1].get_color()
@@ -356,7 +381,7 @@ def test_manhattan_of_markers_without_a_map(found: MarkerInference) -> None:
     top, _ = plot_manhattan(unknown).axes
     assert [label.get_text() for label in top.get_xticklabels()] == ["?"]
     assert top.lines[0].get_xdata().tolist() == list(range(36))
-    assert len(top.lines) == 1  # no line of Bonferroni where nothing was tested
+    assert len(top.lines) + len(top.texts) == 1  # no line of Bonferroni where nothing was tested
 
 
 def test_quantiles(found: MarkerInference, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,5 +436,10 @@ def test_chromosomes_stand_in_order() -> None:
 def test_what_is_not_to_be_drawn(plot: Any, source: str) -> None:
     with pytest.raises(ModelError, match=rf"^plot_\w+ takes what {source} gives, found a str$"):
         plot("effects")
+    if source == "marker_inference":
+        with pytest.raises(
+            ModelError, match=rf"^{plot.__name__} draws p-values, and these effects have none -> .* plot_marker_ef"
+        ):
+            plot(small_effects())
     with pytest.raises(ModelError, match=r"^plot_windows takes the table that window_variances gives$"):
         plot_windows(pl.DataFrame({"marker": ["a"]}))

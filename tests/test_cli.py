@@ -27,7 +27,7 @@ from breedblup.adjustment import (
     combine,
     rebase,
 )
-from breedblup.analysis import evaluate, evaluate_prepared
+from breedblup.analysis import evaluate, evaluate_by_factor
 from breedblup.errors import (
     ModelError,
     NotConverged,
@@ -639,9 +639,9 @@ def test_too_little_memory(folder):
 def test_inputs_that_change_during_the_run_are_refused(folder, monkeypatch):
     def meddling(*arguments, **options):
         (folder / "records.csv").write_text(RECORDS + "5,h1,30,1\n", encoding="utf-8")
-        return evaluate_prepared(*arguments, **options)
+        return evaluate_by_factor(*arguments, **options)
 
-    monkeypatch.setattr(pipeline, "evaluate_prepared", meddling)
+    monkeypatch.setattr(pipeline, "evaluate_by_factor", meddling)
     result = breedblup("run", folder / "evaluation.toml")
     assert result.exit_code == 20
     assert "error: 'records.csv': changed while the evaluation ran; nothing is published; run it again" in result.stderr

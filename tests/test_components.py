@@ -71,20 +71,50 @@ def test_all_components(genotypes: Genotypes, spectrum: Any) -> None:
     assert (scores[np.abs(scores).argmax(axis=0), np.arange(5)] > 0).all()
 
 
-def test_randomised_components(z: CentredGenotypes, spectrum: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_components_from_random_vectors(z: CentredGenotypes, spectrum: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(components, "EXACT", 10)
-    found = principal_components(z, 4, power_iterations=6)
+    monkeypatch.setattr(components, "BLOCKS", 3)  # the space is narrowed on the way
+    found = principal_components(z, 4)
     values, vectors = spectrum
     assert not found.exact
-    np.testing.assert_allclose(found.eigenvalues[:2], values[:2], rtol=1e-9)  # those of the breeds stand out
-    assert (found.eigenvalues[2:] <= values[2:4]).all()
-    np.testing.assert_allclose(found.eigenvalues[2:], values[2:4], rtol=0.02)
-    scores = found.scores.select("PC1", "PC2").to_numpy()
-    np.testing.assert_allclose(np.abs(scores), np.abs(vectors[:, :2]) * np.sqrt(values[:2]), atol=1e-5)
-    again = principal_components(z, 4, power_iterations=6)
-    assert again.scores.equals(found.scores)
-    other = principal_components(z, 4, power_iterations=0, seed=2)
-    assert other.eigenvalues.sum() < found.eigenvalues.sum()
+    assert found.converged
+    assert (found.eigenvalues <= values[:4] * (1.0 + 1e-12)).all()
+    np.testing.assert_allclose(found.eigenvalues, values[:4], rtol=1e-5)
+    scores = found.scores.drop("id").to_numpy()
+    unit = scores / np.sqrt(found.eigenvalues)
+    g = z.cross_product()
+    residuals = np.linalg.norm(g @ unit - unit * found.eigenvalues, axis=0) / found.eigenvalues
+    np.testing.assert_allclose(found.residuals, residuals, rtol=1e-6, atol=1e-14)
+    np.testing.assert_allclose(np.abs(scores[:, :2]), np.abs(vectors[:, :2]) * np.sqrt(values[:2]), atol=1e-3)
+    assert principal_components(z, 4).scores.equals(found.scores)
+    once = principal_components(z, 4, rounds=1, seed=2)
+    assert not once.converged
+    assert once.residuals.max() > 0.01
+    assert once.eigenvalues.sum() < found.eigenvalues.sum()
+
+
+def test_components_of_a_flat_spectrum() -> None:
+    """900 unrelated animals at 400 markers: no eigenvalue stands out, all are found to a thousandth."""
+    rng = np.random.default_rng(1)
+    calls = rng.binomial(2, rng.uniform(0.05, 0.95, 400), (900, 400))
+    z = centred_by_frequencies(Genotypes.from_calls(calls, [str(i) for i in range(900)]))
+    found = principal_components(z)
+    assert (found.exact, found.converged) == (False, True)
+    assert found.residuals.max() <= components.RESIDUAL
+    values = np.linalg.svd(z.dense(0, 400), compute_uv=False)[:10] ** 2
+    assert values[9] > 0.8 * values[0]
+    np.testing.assert_allclose(found.eigenvalues, values, rtol=1e-4)
+
+
+def test_fewer_dimensions_than_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three different animals, many times over: the other eigenvalues are 0."""
+    monkeypatch.setattr(components, "EXACT", 10)
+    calls = np.repeat(np.random.default_rng(2).integers(0, 3, (3, 60)), 20, axis=0)
+    found = principal_components(Genotypes.from_calls(calls, [str(i) for i in range(60)]), 6)
+    assert not found.exact
+    assert found.converged
+    assert found.shares[:2].sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(found.shares[2:], 0.0, atol=1e-12)
 
 
 def test_fewer_components_than_asked_for() -> None:
@@ -114,12 +144,31 @@ def test_number_that_explains_a_share_is_estimated(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(components, "STEPS", 30)
     monkeypatch.setattr(components, "PROBES", 8)
     estimated = [components_explaining(z, share) for share in shares]
+    monkeypatch.setattr(components, "BASIS_BYTES", 8 * n * 31 * 3)  # three random vectors at a time
+    assert components_explaining(z, shares[1]) == estimated[1]
     assert exact[0] == estimated[0] < components.LEADING  # among those found one by one
     np.testing.assert_allclose(estimated, exact, rtol=0.03)
 
 
+def test_what_a_notebook_shows_is_short(genotypes: Genotypes) -> None:
+    found = principal_components(genotypes, 7)
+    first, second = repr(found).splitlines()
+    assert first == "Principal components of 150 animals: 7, all eigenvalues computed"
+    assert second.split(", ")[1] == f"PC2 {100 * found.shares[1]:.3g} %"
+    assert second.endswith(f"… {100 * found.shares.sum():.3g} % together")
+
+
+def test_other_things_than_genotypes(genotypes: Genotypes) -> None:
+    with pytest.raises(GenotypeError, match=r"principal_components takes genotypes, found the path 'g.bed' -> make"):
+        principal_components("g.bed")  # type: ignore[arg-type]
+    with pytest.raises(GenotypeError, match=r"genomic_inbreeding takes genotypes, found a DataFrame -> make them"):
+        genomic_inbreeding(pl.DataFrame())  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="genomic_inbreeding: pedigree is a str -> read it with read_pedigree"):
+        genomic_inbreeding(genotypes, pedigree="p.csv")  # type: ignore[arg-type]
+
+
 def test_components_that_cannot_be(z: CentredGenotypes, genotypes: Genotypes) -> None:
-    with pytest.raises(ModelError, match="principal components: k is 0, power_iterations 2 -> at least 1 component"):
+    with pytest.raises(ModelError, match="principal components: k is 0, rounds 100 -> at least 1 component"):
         principal_components(genotypes, 0)
     with pytest.raises(ModelError, match="share of the variance explained is 98 -> a number between 0 and 1"):
         components_explaining(z, 98)

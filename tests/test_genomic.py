@@ -26,8 +26,6 @@ from breedblup.relationship.dense import identical_pair, invert_in_place
 from breedblup.relationship.diagnostics import (
     AgreementLimits,
     check_against_pedigree,
-    near_duplicates,
-    outlying_diagonals,
 )
 from breedblup.relationship.gamma import gamma_from_genotypes
 from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
@@ -97,6 +95,51 @@ def test_methods(some: Population, method: Any, weighted: bool) -> None:
     if weights is not None:
         said = f"weighted by marker, weights divided by their mean of {weights[some.kept].mean():.10g}"
         assert said in matrix.made
+
+
+@pytest.mark.parametrize("tiny", [1e-300, 1e-7, 1.0 - 1e-7])
+def test_given_frequencies_nearly_fixed(some: Population, tiny: float) -> None:
+    p = np.where(some.kept, some.p, 0.5)
+    p[10] = tiny
+    message = r"given for 'M11' are nearly 0 or 1 \(p\(1-p\) below 1e-06\), but the rare allele is there -> correct"
+    with pytest.raises(GenotypeError, match=message):
+        genomic_matrix(some.genotypes, GenomicOptions(method="vanraden2", frequencies=p))
+
+
+def test_given_frequencies_of_a_marker_with_one_allele(some: Population) -> None:
+    """No copy of the counted allele is there at the first marker: it may be rare, but not the only one."""
+    p = np.where(some.kept, some.p, 0.5)
+    p[0] = 1e-300
+    matrix = genomic_matrix(some.genotypes, GenomicOptions(method="vanraden2", frequencies=p))
+    assert np.abs(matrix.dense()).max() < 10.0
+    p[0] = 1.0 - 1e-7
+    with pytest.raises(GenotypeError, match="allele frequencies given for 'M1' are nearly 0 or 1"):
+        genomic_matrix(some.genotypes, GenomicOptions(frequencies=p))
+
+
+def test_given_frequencies_that_leave_markers_out(some: Population) -> None:
+    p = np.where(some.kept, some.p, 0.0)
+    assert "allele frequencies given" in genomic_matrix(some.genotypes, GenomicOptions(frequencies=p)).made
+    p[[10, 20]] = 0.0, 1.0
+    matrix = genomic_matrix(some.genotypes, GenomicOptions(frequencies=p))
+    said = "allele frequencies given; 2 markers with both alleles left out because 0 or 1 is given: 'M11', 'M21' (are"
+    assert any(statement.startswith(said) for statement in matrix.made)
+    assert matrix.z.scale.size == some.kept.sum() - 2
+
+
+def test_missing_calls_make_no_animal_less_inbred(some: Population) -> None:
+    """The diagonal of Yang is 1 plus inbreeding by uniting gametes, calls missing or not; without any call there is none."""
+    calls = some.calls.copy()
+    calls[6, ::2], calls[8] = np.nan, np.nan
+    genotypes = Genotypes.from_calls(calls, some.names)
+    matrix = genomic_matrix(genotypes, GenomicOptions(method="yang"))
+    inbreeding = bb.genomic_inbreeding(genotypes)["f_uniting"].to_numpy()
+    called = np.arange(GENOTYPED) != 8
+    close(matrix.diagonal()[called], 1.0 + inbreeding[called])
+    assert matrix.diagonal()[8] == pytest.approx(0.0, abs=1e-12)
+    assert "diagonal of each animal by the markers with a call of it" in matrix.made
+    complete = genomic_matrix(Genotypes.from_calls(some.full, some.names), GenomicOptions(method="yang"))
+    assert not any("diagonal of each animal" in said for said in complete.made)
 
 
 def test_half_keeps_monomorphic_markers(some: Population) -> None:
@@ -428,21 +471,53 @@ def test_disagreement_with_the_pedigree(some: Population) -> None:
         AgreementLimits(stop=0.6)
 
 
-def test_who_stands_out(some: Population) -> None:
-    calls = some.full.copy()
-    calls[4] = 1.0 + (np.arange(MARKER_COUNT) % 2 * 2.0 - 1.0)  # homozygous everywhere, for either allele
-    calls[9] = calls[2]
-    calls[9, 50] = 0.0 if calls[9, 50] == 1.0 else 1.0
-    matrix = genomic_matrix(Genotypes.from_calls(calls, some.names))
-    outlying = outlying_diagonals(matrix, 4.0)
-    assert outlying["id"][0] == some.names[4]
-    assert outlying["diagonal"][0] == pytest.approx(matrix.diagonal()[4], rel=EXACT)
-    assert outlying["deviations"][0] > 4.0
-    pairs = near_duplicates(matrix)
-    assert pairs.select("id1", "id2").row(0) == (some.names[2], some.names[9])
-    g = matrix.dense()
-    assert pairs["similarity"][0] == pytest.approx(g[2, 9] / np.sqrt(g[2, 2] * g[9, 9]), rel=EXACT)
-    assert near_duplicates(matrix, 1.0).height == 0
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("genomic_matrix", lambda path, _: genomic_matrix(path)),
+        ("g_inverse", lambda path, _: g_inverse(path)),
+        ("apy_inverse", lambda path, _: bb.apy_inverse(path, core=["a1"])),
+        ("core_at_random", lambda path, _: bb.core_at_random(path, 2, seed=1)),
+        ("dominance_g_inverse", lambda path, _: dominance_g_inverse(path)),
+        ("base_frequencies", lambda path, some: base_frequencies(path, some.inverse)),
+        ("gamma_from_genotypes", lambda path, some: gamma_from_genotypes(path, some.pedigree)),
+        ("h_inverse", lambda path, some: bb.h_inverse(some.pedigree, path)),
+    ],
+)
+def test_paths_are_no_genotypes(some: Population, name: str, call: Any) -> None:
+    with pytest.raises(
+        GenotypeError, match=rf"^{name} takes genotypes, found the path 'g.bed' -> make them first, with"
+    ):
+        call("g.bed", some)
+
+
+def test_a_mistyped_form(some: Population) -> None:
+    with pytest.raises(ModelError, match=r"h_inverse: form is 'app'; it can be .*; did you mean 'apy'\?"):
+        bb.h_inverse(some.pedigree, some.genotypes, form="app")  # type: ignore[arg-type]
+
+
+def test_options_are_compared_by_value() -> None:
+    p = np.array([0.1, 0.4])
+    options = GenomicOptions(frequencies=p, weights=[1.0, 2.0], ridge=0.01)
+    same = GenomicOptions(frequencies=p.copy(), weights=np.array([1, 2]), ridge=0.01)
+    assert options == same
+    assert hash(options) == hash(same)
+    for other in (
+        GenomicOptions(frequencies=p, weights=[1.0, 3.0], ridge=0.01),
+        GenomicOptions(frequencies=p, ridge=0.01),
+        GenomicOptions(frequencies="half", weights=[1.0, 2.0], ridge=0.01),
+        GenomicOptions(frequencies=p[:1], weights=[1.0, 2.0], ridge=0.01),
+        GenomicOptions(frequencies=p, weights=[1.0, 2.0]),
+        "options",
+    ):
+        assert options != other
+    assert GenomicOptions() == GenomicOptions(blend=None)
+
+
+def test_what_a_notebook_shows_of_g(some: Population) -> None:
+    first, *made = repr(genomic_matrix(some.genotypes)).splitlines()
+    assert first == f"G of {GENOTYPED} animals, not formed"
+    assert [line.strip() for line in made] == list(genomic_matrix(some.genotypes).made)
 
 
 # --- Γ and J ----------------------------------------------------------------------------------------------------------

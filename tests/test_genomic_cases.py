@@ -317,7 +317,7 @@ def test_duplicate_genotypes_are_named_and_have_the_same_breeding_values() -> No
     genotypes = faulty("geno_duplicate_genotypes.csv")
     with pytest.raises(
         NotPositiveDefinite,
-        match=r"'5' and '6' have the same genotypes -> add to its diagonal \(ridge=0.01\), or blend it",
+        match=r"'5' and '6' have the same genotypes -> add to its diagonal \(ridge = 0\.01\), or blend it",
     ):
         g_inverse(genotypes)
     records = pl.DataFrame({"animal": ["4", "5", "6", "7"], "y": [1.0, 3.0, 3.0, 2.0]})

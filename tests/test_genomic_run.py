@@ -19,11 +19,12 @@ from breedblup.adjustment.markers import marker_effects, marker_inference, predi
 from breedblup.analysis import evaluate
 from breedblup.cli import app
 from breedblup.errors import ConfigurationError, InputError, ModelError
-from breedblup.genotypes import Genotypes
+from breedblup.genotypes import Genotypes, match_markers
 from breedblup.genotypes.quality import GenotypeQuality, Severities, check_genotypes
-from breedblup.io.genotypes import read_genotypes, write_plink
+from breedblup.io.genotypes import read_genotypes, write_genotypes, write_plink
 from breedblup.io.marker_effects import read_marker_effects
 from breedblup.io.tables import read_pedigree, read_records
+from breedblup.mme import EquationPattern
 from breedblup.model import Model
 from breedblup.relationship import group_inverse, metafounder_inverse
 from breedblup.relationship.apy import apy_inverse
@@ -38,6 +39,7 @@ from breedblup.run.pipeline import read_inputs
 from breedblup.run.prediction import read_published
 from breedblup.run.relationship_schema import RelationshipSection
 from breedblup.run.sources import FromGenotypes
+from breedblup.solvers.cholesky import SymbolicFactor
 from breedblup.variances import VarianceComponents
 
 FOUNDERS, BORN, MARKERS = 16, 44, 240
@@ -68,8 +70,11 @@ def flock() -> tuple[pl.DataFrame, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("flock"))
+
+
+def written(place: Path) -> Path:
     """A folder with a pedigree, records and PLINK files of the last thirty animals, and the youngest six as if they were new."""
-    place = tmp_path_factory.mktemp("flock")
     pedigree, calls = flock()
     pedigree.write_csv(place / "p.csv")
     group = pl.when(pl.int_range(pl.len()) < FOUNDERS // 2).then(pl.lit("G1")).otherwise(pl.lit("G2"))
@@ -174,7 +179,7 @@ def test_single_step_is_published_as_python_has_it(files: Path, tmp_path: Path) 
     assert {"marker_effects.parquet", "exclusions.csv"} <= set(record["files"])
     assert record["genotypes"]["marker_list_sha256"] == effects.digest
     assert (record["genotypes"]["animals"], record["genotypes"]["markers"]) == genotypes.shape
-    assert {"genotypes", "genotypes .bim", "genotypes .fam", "genotypes .bed"} == {
+    assert {"genotypes .bim", "genotypes .fam", "genotypes .bed"} == {
         role for role in record["inputs"] if role.startswith("genotypes")
     }
     assert record["cores"] == {}
@@ -304,11 +309,12 @@ def test_frequencies_and_weights_of_markers_stand_in_files(files: Path, tmp_path
     assert_same(found, by_hand(files, {"animal": g_inverse(genotypes, options)}, records="of_genotyped.csv"))
     numbers.head(3).write_csv(tmp_path / "n.csv")
     refused(
-        configuration(files, tmp_path, source),
+        configuration(files, tmp_path, source, records="of_genotyped.csv"),
         rf"n\.csv: no frequency of {len(names) - 3} markers in use: .*; add the rows",
     )
     pl.concat([numbers, numbers.head(1)]).write_csv(tmp_path / "n.csv")
-    refused(configuration(files, tmp_path, source), r"n\.csv: more than one frequency of 's0'; give each marker once")
+    toml = configuration(files, tmp_path, source, records="of_genotyped.csv")
+    refused(toml, r"n\.csv: more than one frequency of 's0'; give each marker once")
 
 
 def refused(toml: Path, message: str) -> None:
@@ -351,6 +357,25 @@ def test_genotyped_animals_that_the_pedigree_lacks(files: Path, tmp_path: Path) 
     (tmp_path / "x.csv").write_text("kind,name\nanimal,a57\nanimal,a58\nanimal,a59\n")
     listed = published(short, tmp_path, 'animal = "single_step"', genotypes=exclusions)
     assert int(listed["genotyped"].sum()) == 27
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "kind,name\nanimal,a31\nsnp,s7\n",
+            r"x\.csv line 3: an exclusion needs a kind, .* found kind 'snp', name 's7' -> correct",
+        ),
+        (
+            "kind,name\nmarker,\n",
+            r"x\.csv line 2: an exclusion needs .* found kind 'marker', name None -> correct the rows",
+        ),
+        ("type,name\nmarker,s7\n", r"x\.csv has no column 'kind'"),
+    ],
+)
+def test_exclusions_that_are_refused_name_their_lines(files: Path, tmp_path: Path, rows: str, message: str) -> None:
+    (tmp_path / "x.csv").write_text(rows)
+    refused(configuration(files, tmp_path, 'animal = "single_step"', genotypes="exclusions = 'x.csv'"), message)
 
 
 def test_no_genotyped_animal_in_the_pedigree(files: Path, tmp_path: Path) -> None:
@@ -419,7 +444,8 @@ def test_check_tells_who_takes_part_and_what_the_forms_need(files: Path, tmp_pat
         r"animal: memory of H⁻¹ by form: explicit .*iB, components .*iB, markers .*iB",
         r"animal: G against A22, 30 animals: correlation 0\.\d+ between animals",
     ):
-        assert len(re.findall(line, result.stdout)) == len(re.findall(line, block)) == 1 or "by the plan" in line, line
+        assert len(re.findall(line, block)) == 1, line
+        assert len(re.findall(line, result.stdout)) == 1, line
 
 
 def test_variances_are_estimated_with_genomic_relationships(files: Path, tmp_path: Path) -> None:
@@ -487,7 +513,14 @@ def test_tests_of_markers_are_those_of_python(files: Path, results: Path) -> Non
             ["--output", "nowhere/new.csv"],
             r"nowhere/new\.csv: the predictions cannot be written: No such file",
         ),
-        ("new.bed", ["--output", "."], r"\.: a folder is in the way, or name another file"),
+        ("new.bed", ["--output", "."], r"\.: this is a folder; name a file in it, or another"),
+        ("flipped.bed", ["--flips", "refuse"], r"-> mend the file, or allow --flips repair\n$"),
+        ("fewer.bed", [], r"-> impute them, or take --missing-markers mean, which lowers the accuracy\n$"),
+        (
+            "new.bed",
+            ["--map", "m.csv"],
+            r"a map of markers \(markers=, map, --map\) has no meaning for genotypes of the format pl",
+        ),
     ],
 )
 def test_predictions_that_are_refused(files: Path, results: Path, name: str, options: list[str], message: str) -> None:
@@ -495,6 +528,51 @@ def test_predictions_that_are_refused(files: Path, results: Path, name: str, opt
     assert (result.exit_code, result.stdout) == (20, "")
     assert re.search(message, result.stderr)
     assert "Traceback" not in result.output
+
+
+def test_alleles_that_nobody_knows(files: Path, results: Path, tmp_path: Path) -> None:
+    """Calls as text count either allele: that is refused, until a map tells or a person says so."""
+    wanted = command("predict", results, files / "flipped.bed").stdout
+    flipped = read_genotypes(files / "flipped.bed")
+    write_genotypes(flipped, tmp_path / "new.csv")
+    refusal = command("predict", results, tmp_path / "new.csv")
+    assert (refusal.exit_code, refusal.stdout) == (20, "")
+    assert re.search(
+        r"error: new\.csv: alleles of \d+ markers are not known, so that exchanged ones would not be seen -> read the genotypes "
+        r"with a map of alleles, --map map\.csv, or say that the same alleles are counted with --unknown-alleles as_written\n",
+        refusal.stderr,
+    )
+    flipped.markers.write_csv(tmp_path / "map.csv")
+    mapped = command("predict", results, tmp_path / "new.csv", "--map", tmp_path / "map.csv")
+    assert mapped.stdout == wanted
+    said = command("predict", results, tmp_path / "new.csv", "--unknown-alleles", "as_written")
+    assert said.exit_code == 0
+    assert said.stdout != wanted
+    known = pl.col("marker") == "s5"
+    part = flipped.markers.with_columns(pl.when(known).then(pl.col("allele1", "allele2")).name.keep())
+    part.write_csv(tmp_path / "map.csv")
+    some = command("predict", results, tmp_path / "new.csv", "--map", tmp_path / "map.csv")
+    assert some.stdout == wanted
+    note = r"warning: new\.csv: alleles of \d+ markers are not known: exchanged ones are not seen; of text a map tells them, --map"
+    assert re.search(note, some.stderr)
+
+
+def test_markers_are_matched_once(files: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    for place in ("run.prediction", "adjustment.markers.prediction"):
+        monkeypatch.setattr(f"breedblup.{place}.match_markers", counting(match_markers, calls))
+    assert command("predict", results, files / "new.bed").exit_code == 0
+    assert calls == ["match_markers"]
+
+
+def counting(function: Any, calls: list[str]) -> Any:
+    """A function that tells of its calls."""
+
+    def told(*given: Any, **named: Any) -> Any:
+        calls.append(function.__name__)
+        return function(*given, **named)
+
+    return told
 
 
 def test_missing_markers_can_be_taken_at_the_mean(files: Path, results: Path) -> None:
@@ -564,7 +642,8 @@ def test_one_marker_and_duplicates(files: Path, tmp_path: Path) -> None:
     calls = read_genotypes(files / "g.bed")
     shutil.copytree(files, tmp_path / "one")
     write_plink(calls.at_markers(np.array([0])), tmp_path / "one" / "g.bed", replace=True)
-    toml = configuration(tmp_path / "one", tmp_path, 'animal = "genomic"', pedigree="none", records="of_genotyped.csv")
+    bare = 'animal = { kind = "genomic", ridge = 0.0 }'
+    toml = configuration(tmp_path / "one", tmp_path, bare, pedigree="none", records="of_genotyped.csv")
     refused(
         toml,
         r"G of 30 animals is not positive definite, '\w+' and '\w+' have the same genotypes -> add to its diagonal",
@@ -574,9 +653,7 @@ def test_one_marker_and_duplicates(files: Path, tmp_path: Path) -> None:
     array[1] = array[0]
     twice = Genotypes.from_calls(array, calls.ids, calls.markers)
     write_plink(twice, tmp_path / "twice" / "g.bed", replace=True)
-    toml = configuration(
-        tmp_path / "twice", tmp_path, 'animal = "genomic"', pedigree="none", records="of_genotyped.csv"
-    )
+    toml = configuration(tmp_path / "twice", tmp_path, bare, pedigree="none", records="of_genotyped.csv")
     refused(toml, r"'a30' and 'a31' have the same genotypes -> ")
     found = published(
         tmp_path / "twice",
@@ -593,7 +670,8 @@ def test_one_marker_and_duplicates(files: Path, tmp_path: Path) -> None:
 
 
 def test_keys_of_the_quality_are_those_of_the_control() -> None:
-    assert set(GenotypeQualitySection.model_fields) == {one.name for one in fields(GenotypeQuality)}
+    only_python = {"frequencies"}  # of a result that a run does not publish
+    assert set(GenotypeQualitySection.model_fields) == {one.name for one in fields(GenotypeQuality)} - only_python
     assert set(QualitySeveritiesSection.model_fields) == {one.name for one in fields(Severities)}
 
 
@@ -627,6 +705,12 @@ def test_everything_of_genotypes_given(files: Path, tmp_path: Path) -> None:
     assert config.inputs()["relationship animal weights"] == tmp_path / "w.csv"
     prefix = read_config(configuration(files, tmp_path, 'animal = "single_step"', genotypes="file = 'chip'"))
     assert set(prefix.inputs()) >= {"genotypes .bed", "genotypes .bim", "genotypes .fam"}
+    (tmp_path / "calls.dat").touch()
+    odd = read_config(
+        configuration(files, tmp_path, 'animal = "single_step"', genotypes="file = 'calls.dat'\nformat = 'plink'")
+    )
+    assert odd.inputs()["genotypes .bed"] == tmp_path / "calls.dat"
+    assert odd.inputs()["genotypes .fam"] == tmp_path / "calls.fam"
 
 
 @pytest.mark.parametrize(
@@ -643,7 +727,8 @@ def test_everything_of_genotypes_given(files: Path, tmp_path: Path) -> None:
         ('{ kind = "single_step", groups = "fixed" }', "", r'animal has groups = "fixed", and \[pedigree\] has no groups of unk'),
         ('"pedigree"', "", r"\[genotypes\] is given, and no relationship rests on them; write animal = "),
         ('"single_step"', "warn_below = 0.1", r"\[genotypes\] warn_below = 0\.1 and stop_below = 0\.3 have to be correlations"),
-        ('"single_step"', "[genotypes.quality]\nmarker_call_rate = 2.0", r"\[genotypes\.quality\] quality of genotypes: marker_call"),
+        ('"single_step"', "[genotypes.quality]\nmarker_call_rate = 2.0", r"\[genotypes\.quality\] marker_call_rate is 2\.0 -> a share"),
+        ('"single_step"', "[genotypes.quality]\nfrequencies = 'all'", r"\[genotypes\.quality\] unknown key 'frequencies'"),
         ('"single_step"', "[genotypes.quality]\ng_diagonal = [1.0]", r"g_diagonal: two numbers are needed, the smaller first, found 1"),
     ],
 )  # fmt: skip
@@ -671,13 +756,29 @@ def test_sections_that_are_missing(files: Path, tmp_path: Path) -> None:
         read_config(toml)
 
 
-def test_tests_of_markers_need_a_factor(files: Path, tmp_path: Path) -> None:
-    toml = configuration(files, tmp_path, 'animal = { kind = "single_step", form = "markers" }')
+def test_markers_are_tested_from_the_evaluation_itself(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One preparation, one factor: the tests solve nothing anew."""
+    calls: list[str] = []
+    for name in ("equations", "of"):
+        monkeypatch.setattr(EquationPattern, name, counting(getattr(EquationPattern, name), calls))
+    factorised, plain = [], SymbolicFactor.factorise
+    monkeypatch.setattr(
+        SymbolicFactor, "factorise", lambda self, matrix: factorised.append(matrix.shape[0]) or plain(self, matrix)
+    )
+    toml = configuration(files, tmp_path, 'animal = "single_step"')
     toml.write_text(toml.read_text().replace("'out'", "'out'\nmarker_tests = true"))
     result = command("run", toml)
-    assert result.exit_code == 40
-    assert "error: exact p-values of markers need a factor of all equations" in result.stderr
-    assert "solving" not in result.stderr
+    assert result.exit_code == 0, result.output
+    assert sorted(calls) == ["equations", "of"]
+    assert "testing markers of animal" in result.stderr
+    record = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert factorised.count(record["counts"]["equations"]) == 1
+    assert sum(note.startswith("marker_tests: solved by a factor of all equations") for note in record["notes"]) == 1
+    stages = [stage["stage"] for stage in record["stages"]]
+    assert stages.index("solve") < stages.index("tests of markers") < stages.index("write results")
+    assert stages.count("solve") == 1
 
 
 def test_tests_of_markers_need_genotypes(files: Path, tmp_path: Path) -> None:

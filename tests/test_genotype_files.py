@@ -6,6 +6,7 @@ import gzip
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import cyvcf2
 import numpy as np
@@ -15,6 +16,7 @@ from conftest import REFS
 
 from breedblup.errors import BreedblupError, GenotypeError, InputError, PublishError, ResourceError
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes.calls import packed_calls
 from breedblup.io.genotypes import read_fam, read_genotypes, read_marker_map, read_plink, write_genotypes, write_plink
 
 PATHOLOGICAL = REFS / "pathological"
@@ -403,11 +405,12 @@ def test_vcf_is_packed_in_blocks_and_written(
     monkeypatch.setattr("breedblup.io.genotypes.vcf._TOGETHER", 2)
     write_genotypes(genotypes, tmp_path / "g.vcf")
     assert_same(read_genotypes(tmp_path / "g.vcf"), genotypes)
-    writer = cyvcf2.Writer(str(tmp_path / "g.vcf.gz"), cyvcf2.VCF(str(tmp_path / "g.vcf")), mode="wz")
-    for site in cyvcf2.VCF(str(tmp_path / "g.vcf")):
-        writer.write_record(site)
-    writer.close()
-    assert_same(read_genotypes(tmp_path / "g.vcf.gz"), genotypes)
+    for name, mode in (("g.vcf.gz", "wz"), ("g.bcf", "wb")):
+        writer = cyvcf2.Writer(str(tmp_path / name), cyvcf2.VCF(str(tmp_path / "g.vcf")), mode=mode)
+        for site in cyvcf2.VCF(str(tmp_path / "g.vcf")):
+            writer.write_record(site)
+        writer.close()
+        assert_same(read_genotypes(tmp_path / name), genotypes)
     whole = (tmp_path / "g.vcf.gz").read_bytes()
     (tmp_path / "g.vcf.gz").write_bytes(whole[:-28])
     with pytest.raises(GenotypeError, match=r"g\.vcf\.gz: the compressed file is cut short -> copy it again"):
@@ -463,6 +466,39 @@ def test_frames(tmp_path: Path) -> None:
         read_genotypes(frame.select("animal"))
     with pytest.raises(GenotypeError, match=r"genotypes rows 0, 1: more than one animal is called '7'"):
         read_genotypes(frame.with_columns(pl.lit(7).alias("animal")))
+    assert read_genotypes(frame, missing=["1-2", 9, "inf"]).counts[:, 3].tolist() == [1, 1]  # type: ignore[list-item]
+
+
+def test_ids_in_an_index_are_not_lost() -> None:
+    frame = pl.DataFrame({"id": ["x", "y"], "s1": [0, 1], "s2": [2, None]}).to_pandas()
+    message = r"^genotypes: the first column, 's1', holds calls where the ids belong -> .* frame\.reset_index\(\)$"
+    for wrong in (
+        frame.set_index("id"),
+        frame.set_index("id").rename_axis(None),
+        pl.DataFrame({"s1": [0, 1, 0], "s2": 1}),
+    ):
+        with pytest.raises(GenotypeError, match=message):
+            read_genotypes(wrong)
+    assert read_genotypes(frame.set_index("id").reset_index()).ids.to_list() == ["x", "y"]
+    assert read_genotypes(frame.assign(id=[1, 2])).ids.to_list() == ["1", "2"]
+    assert read_genotypes(frame.set_index(frame["id"])).ids.to_list() == ["x", "y"]
+
+
+def test_frames_are_packed_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = np.random.default_rng(4).integers(-1, 3, (70, 400)).astype(np.int8)
+    frame = pl.DataFrame(calls, schema=[f"s{j}" for j in range(400)]).insert_column(0, pl.Series("id", range(70)))
+    seen = []
+
+    def packed(array: np.ndarray, *rest: object) -> np.ndarray:
+        seen.append(array.size)
+        return packed_calls(array, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("breedblup.io.genotypes.reading.packed_calls", packed)
+    monkeypatch.setattr("breedblup.io.genotypes.reading._CALLS", 1000)
+    assert (read_genotypes(frame).calls() == calls).all()
+    assert max(seen) <= 1000
+    with pytest.raises(GenotypeError, match=r"^genotypes: animal '3', marker 's399': 7 is no call"):
+        read_genotypes(frame.with_columns(pl.when(pl.col("id") == 3).then(7).otherwise("s399").alias("s399")))
 
 
 # --- options, places --------------------------------------------------------------------------------------------------
@@ -470,8 +506,9 @@ def test_frames(tmp_path: Path) -> None:
 
 def test_options_of_other_formats_are_refused(bed: Path, genotypes: Genotypes) -> None:
     for option in ({"missing": ["9"]}, {"markers": "map.csv"}, {"multiallelic": "skip"}):
+        name = next(iter(option)).replace("markers", r"a map of markers \(markers=, map, --map\)")
         with pytest.raises(
-            GenotypeError, match=r"toy\.bed: \w+ has no meaning for genotypes of the format plink -> leave"
+            GenotypeError, match=rf"toy\.bed: {name} has no meaning for genotypes of the format plink -> leave"
         ):
             read_genotypes(bed, **option)
     with pytest.raises(GenotypeError, match=r"ids has no meaning for genotypes of the format table"):
@@ -527,6 +564,20 @@ def test_a_blank_anywhere_is_refused(tmp_path: Path, bed: Path, genotypes: Genot
     odd = Genotypes.from_calls(CALLS, IDS, MARKERS.with_columns(pl.lit("scaffold 1").alias("chromosome")), source="toy")
     with pytest.raises(GenotypeError, match=r"toy: chromosome 'scaffold 1'"):
         write_plink(odd, tmp_path / "g")
+
+
+@pytest.mark.parametrize("write", [write_plink, write_genotypes])
+def test_only_genotypes_are_written(tmp_path: Path, write: Any) -> None:
+    name = write.__name__
+    with pytest.raises(
+        GenotypeError,
+        match=rf"^{name} takes genotypes, found the path 'old\.vcf' -> make them .* read_genotypes\('old\.v",
+    ):
+        write("old.vcf", tmp_path / "g.bed")
+    with pytest.raises(
+        GenotypeError, match=rf"^{name} takes genotypes, found a DataFrame -> make them first, with read_"
+    ):
+        write(MARKERS, tmp_path / "g.bed")
 
 
 def test_a_fam_for_all_animals_is_needed(tmp_path: Path, bed: Path, genotypes: Genotypes) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breedblup.errors import GenotypeError
+from breedblup.errors import GenotypeError, InputError, ModelError
 from breedblup.genotypes import Genotypes, marker_table, match_markers
 
 
@@ -238,7 +240,8 @@ def with_markers(**alleles: str) -> Genotypes:
     ],
 )
 def test_alleles_are_compared(wanted: str, found: str, problem: str | None, swapped: bool) -> None:
-    match = match_markers(with_markers(s=found), markers(s=wanted))
+    unknown: Any = "as_written" if problem == "unchecked" else "refuse"
+    match = match_markers(with_markers(s=found), markers(s=wanted), unknown_alleles=unknown)
     assert match.position.tolist() == [0]
     assert match.swapped.tolist() == [swapped]
     assert match.table["problem"].to_list() == ([] if problem is None else [problem])
@@ -259,6 +262,42 @@ def test_order_and_lacking_markers() -> None:
     assert match.lacking == ["s2"]
     assert match.notes == ("1 marker lacking", "1 marker with allele1 and allele2 exchanged, repaired")
     assert match.table.rows() == [("s1", "swapped", "A/G", "G/A"), ("s2", "lacking", "A/C", None)]
+
+
+def test_alleles_that_are_not_known() -> None:
+    """Where no allele tells, exchanged ones would be taken as the same in silence."""
+    bare = with_markers(s1="?/?", s2="?/?", s3="A/G")
+    for young, wanted, message in (
+        (
+            bare,
+            markers(s1="A/G", s2="A/C", t="A/G"),
+            r"alleles of 2 markers are not known, so that .* markers=\"map\.csv\", or",
+        ),
+        (
+            with_markers(s1="A/G"),
+            markers(s1="?/?"),
+            r"not be seen -> take effects of known alleles, or say that the same al",
+        ),
+    ):
+        with pytest.raises(GenotypeError, match=rf"^young: .*{message}"):
+            match_markers(young, wanted)
+        assert not match_markers(young, wanted, unknown_alleles="as_written").swapped.any()
+    some = match_markers(bare, markers(s1="A/G", s2="A/C", s3="G/A"))
+    assert some.notes[1] == (
+        'alleles of 2 markers are not known: exchanged ones are not seen; of text a map tells them, markers="map.csv"'
+    )
+    assert repr(some) == f"3 of 3 markers found\n  {some.notes[0]}\n  {some.notes[1]}"
+
+
+def test_what_is_matched_is_genotypes_and_a_table() -> None:
+    with pytest.raises(
+        GenotypeError, match=r"^match_markers takes genotypes, found the path 'new\.bed' -> make them first"
+    ):
+        match_markers("new.bed", markers(s="A/G"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^list of markers: a data frame is needed, not str"):
+        match_markers(with_markers(s="A/G"), "markers.csv")
+    with pytest.raises(ModelError, match=r"^unknown_alleles is 'no'; it can be 'refuse' or 'as_written'$"):
+        match_markers(with_markers(s="A/G"), markers(s="A/G"), unknown_alleles="no")  # type: ignore[arg-type]
 
 
 def test_contradicting_alleles_are_refused() -> None:

@@ -51,6 +51,16 @@ def test_changed_and_vanished_files(tmp_path):
         manifest.refuse_changed(before, manifest.fingerprints(files))
 
 
+def test_a_file_of_several_roles_is_read_once(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("1")
+    read = []
+    plain = manifest.fingerprint
+    monkeypatch.setattr(manifest, "fingerprint", lambda path: read.append(path) or plain(path))
+    marks = manifest.fingerprints({"first": tmp_path / "a.csv", "second": tmp_path / "a.csv"})
+    assert marks["first"] == marks["second"]
+    assert read == [tmp_path / "a.csv"]
+
+
 def test_a_criterion_that_is_computed_late():
     rounds = [PcgRound(number, 0.1, 0.01, 1.0, None, None if number < 300 else 0.5) for number in range(1, 301)]
     table = results.convergence_table(rounds)

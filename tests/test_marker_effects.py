@@ -224,6 +224,9 @@ def test_tables() -> None:
     bounds = replace(effects, factor=replace(effects.factor, shares=(0.9, 1.0)))
     assert "reliability  lower bounds, 90 % of the variance kept, from 4 vectors" in repr(bounds)
     assert "reliability  none" in repr(replace(effects, factor=None))
+    few, many = replace(effects, made=("one",)), replace(effects, made=("one", "two", "three"))
+    assert repr(few).splitlines()[3:] == ["  made         one"]
+    assert repr(many).splitlines()[3:] == ["  made         one", "  and 2 more statements in .made"]
 
 
 def test_digest_tells_names_alleles_and_order() -> None:

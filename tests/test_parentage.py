@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def test_recorded_parents_are_confirmed(family: Family) -> None:
 
 
 def test_candidates_are_ranked(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parentage, "COUNTS_BYTES", 8 * 10 * 3)  # three animals at a time
+    monkeypatch.setattr(parentage, "GROUP_BYTES", parentage.PAIR_BYTES * 20 * 3)  # three animals at a time
     search = find_parents(
         family.genotypes, ["a33", "a34", "a33", "a35", "a36"], sires=[f"a{i}" for i in range(0, 20, 2)],
         dams=[f"a{i}" for i in range(1, 20, 2)], rule=ParentRule(kept=10),
@@ -112,6 +113,25 @@ def test_two_samples_of_a_parent_are_ambiguous(family: Family) -> None:
     assert set(search.candidates["candidate"][:2]) == {f"a{family.sire[20]}", "again"}
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("samples", [1, 4, 5, 17])
+def test_many_samples_of_the_animal_hide_no_parent(family: Family, samples: int, first: bool) -> None:
+    """The animal sampled many times under other names, before or after its sire, and the sire once or twice."""
+    sire = int(family.sire[20])
+    itself, same = [f"same{i}" for i in range(samples)], np.repeat(family.calls[20:21], samples, axis=0)
+    parts = [(itself, same), (family.ids, family.calls), (["again"], family.calls[sire : sire + 1])]
+    parts = parts if first else parts[::-1]
+    genotypes = Genotypes.from_calls(np.vstack([calls for _, calls in parts]), [i for ids, _ in parts for i in ids])
+    others = [*itself, *family.ids[:20:2]]
+    once = find_parents(genotypes, ["a20", "a21"], sires=others, dams=[])
+    assert once.parents["found"].to_list()[:2] == [f"a{sire}", f"a{family.sire[21]}"]
+    assert once.parents["verdict"][0] == "found"
+    twice = find_parents(genotypes, ["a20"], sires=[*others, "again"], dams=[])
+    assert twice.parents["verdict"][0] == "ambiguous"
+    assert twice.candidates["candidate"].to_list()[:2] == [f"a{sire}", "again"]
+    assert twice.candidates.height == 3
+
+
 def test_the_animal_itself_is_no_parent(family: Family) -> None:
     """Sampled twice under another name, without conflict with itself."""
     calls = np.vstack([family.calls, family.calls[20]])
@@ -158,6 +178,26 @@ def test_who_has_no_genotype(family: Family) -> None:
         find_parents(family.genotypes, ["a20"], sires=["y"])
     with pytest.raises(GenotypeError, match="no animals to seek parents of -> name at least one"):
         find_parents(family.genotypes, [])
+
+
+def test_other_things_than_genotypes(family: Family) -> None:
+    with pytest.raises(GenotypeError, match=r"find_parents takes genotypes, found the path 'g.bed' -> make them first"):
+        find_parents("g.bed", ["a1"])  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="find_parents: pedigree is a str -> read it with read_pedigree"):
+        find_parents(family.genotypes, ["a20"], pedigree="p.csv")  # type: ignore[arg-type]
+
+
+def test_groups_of_animals_keep_to_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = np.random.default_rng(3).integers(0, 3, (1500, 64)).astype(np.int8)
+    genotypes = Genotypes.from_calls(calls, [f"a{i}" for i in range(1500)])
+    monkeypatch.setattr(parentage, "GROUP_BYTES", 6_000_000)
+    tracemalloc.start()
+    try:
+        find_parents(genotypes, genotypes.ids[:200], dams=[])
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 3e6 < most < 7e6
 
 
 def test_rules_that_make_no_sense() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from breedblup.errors import ResourceError
-from breedblup.plan import EQUATIONS_ANALYSED, SolvePlan, choose_plan, gib, may_analyse
+from breedblup.errors import ResourceError, gib
+from breedblup.plan import EQUATIONS_ANALYSED, SolvePlan, choose_plan, may_analyse
 
 
 def plan(

@@ -31,6 +31,7 @@ from breedblup.adjustment.markers import (
     marker_inference,
     predict_from_evaluation,
     predict_genomic,
+    window_variances,
 )
 from breedblup.errors import GenotypeError, ModelError, PedigreeError
 from breedblup.genotypes import CentredGenotypes, Genotypes
@@ -89,7 +90,8 @@ def test_published_candidates() -> None:
     records = pl.read_csv(folder / "data.csv", schema_overrides={"animal": pl.String}).filter(set="reference")
     variances = bb.VarianceComponents({"animal": 35.241}, residual=245.0)
     model = bb.Model.from_formula("dyd ~ 1 + (1 | animal)")
-    found = predict_genomic(marker_inference(model, records, variances, {"animal": gblup(matrix)}).effects, candidates)
+    found = predict_genomic(marker_inference(model, records, variances, {"animal": gblup(matrix)}).effects, candidates,
+                            unknown_alleles="as_written")  # fmt: skip
     names = found["id"].to_list()
     np.testing.assert_allclose(found["gebv"], [wanted["dgv"][name] for name in names], rtol=0, atol=1e-8)
     diagonal = matrix_of(candidates, matrix.z, added=0.01).diagonal()
@@ -111,7 +113,7 @@ def test_published_snp_blup(case: str, weights: str | None) -> None:
     inverse = gblup(matrix_of(reference, z))
     effects = marker_effects(bb.evaluate(model, records.filter(set="reference"), variances, {"animal": inverse}))
     np.testing.assert_allclose(effects.estimates[:, 0], wanted[case]["snp"], rtol=0, atol=1e-8)
-    found = predict_genomic(effects, bulls)
+    found = predict_genomic(effects, bulls, unknown_alleles="as_written")
     np.testing.assert_allclose(found["gebv"], [wanted[case]["dgv"][name] for name in found["id"]], rtol=0, atol=1e-8)
 
 
@@ -273,6 +275,37 @@ def test_what_cannot_be_predicted(effects: MarkerEffects) -> None:
     for name, wrong in (("flips", "'repair' or 'refuse'"), ("palindromes", "'refuse' or 'as_written'"), ("missing_markers", "'error' or 'mean'")):  # fmt: skip
         with pytest.raises(ModelError, match=rf"^{name} is 'no'; it can be {wrong}$"):
             predict_genomic(effects, YOUNG, **{name: "no"})  # type: ignore[arg-type]
+
+
+def test_paths_in_the_place_of_objects(effects: MarkerEffects) -> None:
+    for function in (predict_genomic, window_variances):
+        with pytest.raises(
+            GenotypeError, match=rf"^{function.__name__} takes genotypes, found the path 'new\.bed' -> make"
+        ):
+            function(effects, "new.bed")
+        with pytest.raises(
+            ModelError,
+            match=rf"^{function.__name__} takes effects of markers, found the path .* read_marker_effects\('e\.p",
+        ):
+            function("e.parquet", YOUNG)
+    with pytest.raises(
+        ModelError, match="takes effects of markers, found a dict -> make them first, with marker_effec"
+    ):
+        predict_genomic({}, YOUNG)  # type: ignore[arg-type]
+    with pytest.raises(GenotypeError, match=r"^predict_from_evaluation takes genotypes, found the path 'new\.bed'"):
+        predict_from_evaluation(None, "new.bed")  # type: ignore[arg-type]
+    with pytest.raises(
+        ModelError, match=r"^marker_effects takes an evaluation, found a str -> evaluate first; stored effe"
+    ):
+        predict_from_evaluation("results", YOUNG)  # type: ignore[arg-type]
+
+
+def test_effects_of_markers_whose_alleles_nobody_knows(effects: MarkerEffects) -> None:
+    bare = Genotypes.from_calls(YOUNG.calls(), YOUNG.ids, YOUNG.markers["marker"].to_list())
+    with pytest.raises(GenotypeError, match=r"^genotypes: alleles of 30 markers are not known, so that exchanged ones"):
+        predict_genomic(effects, bare)
+    taken = predict_genomic(effects, bare, unknown_alleles="as_written")
+    assert taken.equals(predict_genomic(effects, YOUNG))
 
 
 def test_effects_without_variance_have_no_reliability() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,23 @@ from reference import conflicts_by_calls, dropped_calls, hardy_weinberg_by_enume
 
 from breedblup.errors import GenotypeError, InputError, ModelError
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes import genotypes as packed
 from breedblup.genotypes.planes import planes_by_block
-from breedblup.genotypes.quality import GenotypeQuality, QualityResult, Severities, check_diagonal, check_genotypes
+from breedblup.genotypes.quality import (
+    GenotypeQuality,
+    QualityResult,
+    Severities,
+    check_diagonal,
+    check_genotypes,
+    duplicates,
+    markers,
+)
+from breedblup.genotypes.quality.animals import animal_counts
 from breedblup.genotypes.quality.duplicates import duplicate_pairs
 from breedblup.genotypes.quality.markers import hardy_weinberg
 from breedblup.genotypes.quality.mendelian import count_conflicts, genotyped_families
+from breedblup.kernels.genotypes import code_counts
+from breedblup.kernels.homozygosity import exact_probabilities
 from breedblup.pedigree import Pedigree, PedigreeColumns
 from breedblup.report.genotype_plots import plot_quality
 
@@ -131,6 +144,38 @@ def test_exact_test_of_a_published_sample() -> None:
     np.testing.assert_allclose(deviation, [0.489 - 2 * p * (1 - p), -0.5, 0.0])
 
 
+def test_calls_of_animals_are_counted(family: Any) -> None:
+    genotypes = genotypes_of(family[0]).at_markers(np.arange(699, 0, -2)).of_animals(["a59", "a3", "a40"])
+    calls = genotypes.calls()
+    np.testing.assert_array_equal(animal_counts(genotypes).T, [(calls >= 0).sum(axis=1), (calls == 1).sum(axis=1)])
+
+
+def test_nothing_is_counted_twice(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, sire, dam = family
+    calls = calls.copy()
+    counted, tested = [], []
+
+    def counting(*given: Any) -> None:
+        counted.append(given)
+        code_counts(*given)
+
+    def testing(*given: Any) -> None:
+        tested.append(given)
+        exact_probabilities(*given)
+
+    monkeypatch.setattr(packed, "code_counts", counting)
+    monkeypatch.setattr(markers, "exact_probabilities", testing)
+    result = check_genotypes(genotypes_of(calls), pedigree=pedigree_of(sire, dam))
+    assert (len(counted), len(tested)) == (1, 1)
+    assert (result.markers["hardy_weinberg"] == hardy_weinberg(genotypes_of(calls).counts)[0]).all()
+    counted.clear()
+    calls[8, 100:600] = -1  # others are left: all is counted once more
+    less = check_genotypes(genotypes_of(calls), pedigree=pedigree_of(sire, dam))
+    assert len(counted) == 2
+    fresh = less.genotypes.of_animals(less.genotypes.ids)
+    np.testing.assert_array_equal(less.genotypes.counts, fresh.counts)
+
+
 # --- markers and animals ----------------------------------------------------------------------------------------------
 
 
@@ -239,6 +284,56 @@ def sexed(family: Any) -> tuple[Calls, NDArray[np.str_], NDArray[np.int64]]:
     return calls, np.repeat(["1", "X"], [600, 100]), sex
 
 
+def with_unnamed_x(family: Any) -> tuple[Calls, NDArray[np.str_]]:
+    """The last 100 markers are of X, called '30': males, who are even, have their dam's allele alone, called as two."""
+    calls, sire, dam = family[0].copy(), *family[1:]
+    rng = np.random.default_rng(21)
+    alleles = rng.integers(0, 2, (2, 60, 100))
+    for i in range(60):
+        if dam[i] >= 0:
+            alleles[0, i] = np.where(rng.random(100) < 0.5, alleles[0, dam[i]], alleles[1, dam[i]])
+            alleles[1, i] = alleles[0, sire[i]]
+        if i % 2 == 0:
+            alleles[1, i] = alleles[0, i]
+    calls[:, 600:] = alleles.sum(axis=0)
+    return calls, np.repeat(["1", "2", "30"], [300, 300, 100])
+
+
+def test_an_unnamed_sex_chromosome_is_noticed(family: Any) -> None:
+    calls, chromosome = with_unnamed_x(family)
+    genotypes, pedigree = genotypes_of(calls, chromosome), pedigree_of(*family[1:])
+    loose = replace(LOOSE, mendelian_errors_per_marker=0.05)
+    by_parents = check_genotypes(genotypes, loose, pedigree=pedigree)
+    (note,) = by_parents.notes
+    assert note.startswith(
+        "chromosome '30': 100 of 100 markers with Mendelian conflicts lie on it, which has 100: it looks"
+    )
+    assert note.endswith("it looks like a sex chromosome -> add '30' to x_chromosome")
+    assert note in str(by_parents)
+    proportions = replace(loose, hardy_weinberg=0.01)
+    (note,) = check_genotypes(genotypes, proportions, pedigree=pedigree).notes  # told once
+    assert "markers out of Hardy-Weinberg proportions lie on it, which has 100: it looks like a sex" in note
+    named = replace(proportions, x_chromosome=("30",))
+    assert check_genotypes(genotypes, named, pedigree=pedigree).notes == ()
+
+
+def test_faults_that_are_no_sex_chromosome(family: Any) -> None:
+    """A few bad markers of one chromosome, bad markers everywhere, no map, or only one chromosome."""
+    calls, chromosome = with_unnamed_x(family)
+    pedigree = pedigree_of(*family[1:])
+    everywhere = np.random.default_rng(1).permutation(700)
+    few = family[0].copy()
+    few[:, 600:609] = calls[:, 600:609]
+    quality = replace(LOOSE, mendelian_errors_per_marker=0.05)
+    for wrong, names in (
+        (calls[:, everywhere], chromosome),
+        (few, chromosome),
+        (calls, "1"),
+        (calls, np.repeat(["1", "0"], [600, 100])),
+    ):
+        assert check_genotypes(genotypes_of(wrong, names), quality, pedigree=pedigree).notes == ()
+
+
 def test_sex(family: Any) -> None:
     calls, chromosome, sex = sexed(family)
     genotypes = genotypes_of(calls, chromosome)
@@ -294,6 +389,7 @@ def test_duplicates(family: Any) -> None:
     assert pairs["a10", "a50"]["compared"] == both.sum()
     assert pairs["a10", "a50"]["identical"] == pytest.approx((calls[10] == calls[50])[both].mean())
     assert result.reported_animals["animal"].to_list() == ["a41", "a50"]  # the later, and the one with fewer calls
+    assert result.reported_animals["value"].to_list() == [1.0, pairs["a10", "a50"]["identical"]]
     gone = check_genotypes(
         genotypes_of(calls), replace(LOOSE, severities=Severities(monomorphic="report", duplicates="exclude"))
     )
@@ -321,6 +417,24 @@ def test_all_pairs_among_many_are_found() -> None:
     pairs, _, share = duplicate_pairs(genotypes_of(calls), 0.95, 1)
     assert pairs.tolist() == [[i, 500 + i] for i in range(40)]
     assert share.min() > 0.96
+
+
+def test_candidates_are_dropped_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 animals at three markers: some 20,000 pairs, each of which 64 bands find."""
+    rng = np.random.default_rng(3)
+    genotypes = genotypes_of(rng.binomial(2, 0.5, (1000, 3)).astype(np.int8))
+    whole = duplicate_pairs(genotypes, 0.98, 1)
+    monkeypatch.setattr(duplicates, "TOGETHER", 1 << 16)
+    tracemalloc.start()
+    try:
+        bounded = duplicate_pairs(genotypes, 0.98, 1)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    for one, other in zip(bounded, whole, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(bounded[0]) > 15_000
+    assert most < 16e6  # all pairs of all bands took 31 MB
 
 
 def test_identical_twins_are_not_reported(family: Any) -> None:
@@ -381,7 +495,8 @@ def test_parents_that_only_together_are_wrong() -> None:
     result = check_genotypes(genotypes_of(calls), LOOSE, pedigree=pedigree_of([-1, -1, 0], [-1, -1, 1]))
     assert result.conflicts["rate"].to_list() == [0.0, 0.0, 0.25]
     assert result.conflicts["conflict"].to_list() == [False, False, True]
-    assert result.reported_animals.filter(pl.col("why").str.starts_with("Mend"))["animal"].to_list() == ["a2"]
+    (found,) = result.reported_animals.filter(pl.col("why").str.starts_with("Mend")).rows()
+    assert found == ("a2", "Mendelian conflicts with both parents together", 0.25, 0.02)
 
 
 def test_markers_in_conflict(family: Any) -> None:
@@ -507,6 +622,21 @@ def test_nothing_left(family: Any) -> None:
         check_genotypes(genotypes_of(family[0][:0]), LOOSE)
 
 
+def test_other_things_than_genotypes(family: Any) -> None:
+    with pytest.raises(GenotypeError, match=r"check_genotypes takes genotypes, found the path 'g.bed' -> make them"):
+        check_genotypes("g.bed")  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="check_genotypes: pedigree is a str -> read it with read_pedigree, or leave"):
+        check_genotypes(genotypes_of(family[0]), pedigree="p.csv")  # type: ignore[arg-type]
+
+
+def test_what_a_notebook_shows_is_short(family: Any) -> None:
+    calls, sire, dam = family
+    result = check_genotypes(genotypes_of(calls), pedigree=pedigree_of(sire, dam))
+    assert repr(result) == str(result)
+    assert repr(result).startswith("Quality of genotypes\n  read ")
+    assert len(repr(result)) < 1000
+
+
 def test_all_markers_on_x(family: Any) -> None:
     with pytest.raises(
         GenotypeError, match=r"none of the markers is left after 'not on an autosome' -> correct the calls, or"
@@ -574,15 +704,18 @@ def test_plot(family: Any) -> None:
     conflicts = panels["Conflicts with recorded parents"]
     assert sum(bar.get_height() for container in conflicts.containers for bar in container) == 80
     good, failed = panels["Heterozygotes, observed and expected"].collections
+    (line,) = panels["Heterozygotes, observed and expected"].lines
+    assert line.get_zorder() > max(good.get_zorder(), failed.get_zorder())
     assert (len(good.get_offsets()), failed.get_offsets().tolist()) == (699, [[0.5, 1.0]])
 
 
 def test_plot_of_what_is_not_known(family: Any) -> None:
     figure = plot_quality(check_genotypes(genotypes_of(family[0])))
     unknown = [
-        axes.get_title(loc="left") for axes in figure.axes if any(t.get_text() == "not known" for t in axes.texts)
+        axes.get_title(loc="left") for axes in figure.axes if any("not known" in t.get_text() for t in axes.texts)
     ]
     assert unknown == ["Conflicts with recorded parents", "Diagonal of G"]
+    assert figure.axes[-1].texts[0].get_text() == "not known\ncheck_diagonal(quality, diagonal) adds it"
     with pytest.raises(
         ModelError, match="plot_quality takes what check_genotypes gives, found a str -> check them first"
     ):

@@ -340,11 +340,11 @@ def test_more_than_fits_is_refused() -> None:
     pedigree, _, _ = a_random_one(5, 40)
     ids = pedigree.ids
     with pytest.raises(
-        ResourceError, match=r"A22 of 40 animals takes 1.28e-05 GB, 1e-06 GB may be used -> use a22_inverse, whose"
+        ResourceError, match=r"A22 of 40 animals takes 12\.5 KiB, 1\.0 KiB may be used -> use a22_inverse, whose"
     ):
         a22(pedigree, ids, memory=1000)
     with pytest.raises(
-        ResourceError, match=r"a table of 1,600 relationships takes .* GB may be used -> ask for fewer at a time"
+        ResourceError, match=r"a table of 1,600 relationships takes .*iB may be used -> ask for fewer at a time"
     ):
         relationships(pedigree, ids, memory=1000)
     with pytest.raises(
@@ -363,7 +363,7 @@ def test_the_entries_of_a22_inverse_are_refused_where_they_do_not_fit(monkeypatc
     inverse = a22_inverse(pedigree, ["a39", "a38"])
     monkeypatch.setattr("breedblup.relationship.ancestry.MEMORY_SHARE", 0.0)
     with pytest.raises(
-        ResourceError, match=r"A22⁻¹ of 2 animals entry by entry takes .* GB may be used -> use its products"
+        ResourceError, match=r"A22⁻¹ of 2 animals entry by entry takes .*iB may be used -> use its products"
     ):
         _ = inverse.matrix
 

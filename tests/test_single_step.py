@@ -392,13 +392,13 @@ def test_plan() -> None:
     large = plan_single_step(50_000, 50_000, 10**6, memory=4 * 10**9)
     assert large.form == "markers"
     assert large.bytes["markers"] < 10**9 < large.bytes["explicit"]
-    assert large.reasons[0] == "form 'markers' by the plan: 50,000 genotyped animals, 50,000 markers, 0.596 GB"
+    assert large.reasons[0] == "form 'markers' by the plan: 50,000 genotyped animals, 50,000 markers, 0.56 GiB"
     unable = {"markers": "it takes no fixed groups"}
     other = plan_single_step(50_000, 10_000, 10**6, unable=unable, memory=4 * 10**9)
     assert other.form == "components"
     assert other.reasons[1] == "not form 'markers': it takes no fixed groups"
     assert plan_single_step(12_000, 50_000, 10**6, unable=unable, memory=10**10).form == "explicit"
-    words = "no form of H⁻¹ can be had .*explicit: takes 60.1 GB.*apy: no core is given; components: takes .*it takes no fixed groups"
+    words = "no form of H⁻¹ can be had .*explicit: takes 56.16 GiB.*apy: no core is given; components: takes .*it takes no fixed groups"
     with pytest.raises(bb.ResourceError, match=words):
         plan_single_step(50_000, 50_000, 10**6, unable=unable, memory=4 * 10**9)
 

@@ -7,7 +7,7 @@ how, `progress` tells meanwhile.
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.preparation import Prepared, prepare
 from breedblup.analysis.progress import Monitor
-from breedblup.analysis.solution import evaluate, evaluate_prepared, solve_system
+from breedblup.analysis.solution import evaluate, evaluate_by_factor, evaluate_prepared, solve_system
 from breedblup.analysis.system import System
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Prepared",
     "System",
     "evaluate",
+    "evaluate_by_factor",
     "evaluate_prepared",
     "prepare",
     "solve_system",

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breedblup.analysis.options import EvaluateOptions
-from breedblup.errors import ModelError, counted
+from breedblup.errors import ModelError, counted, gib
 from breedblup.mme import EquationLayout
 from breedblup.mme.marker_preconditioner import AT_ONCE, LEADING, OVERSAMPLING
 from breedblup.model import Model
-from breedblup.plan import FLOPS_FOR_PEV, gib, memory_budget
+from breedblup.plan import FLOPS_FOR_PEV, memory_budget
 from breedblup.relationship import RelationshipInverse
 from breedblup.relationship.blocks import A22Operator
 from breedblup.relationship.marker_form import MarkerOperator
@@ -74,8 +74,8 @@ def stored_where_it_pays(
                 memory_budget(options.memory_bytes),
             )
             notes.append(
-                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} of the {gib(limit)} that may "
-                f"be used (unasked at most half), and {flops:.1e} operations; pev = 'exact' insists"
+                f"{name}: no factor and no PEV, {genotyped} in the equations would take {gib(taken)} of the {gib(limit)} that "
+                f"may be used (unasked at most half), and {flops:.1e} operations; pev = 'exact' insists"
             )
     return stored, tuple(notes)
 

@@ -77,6 +77,13 @@ def evaluate(
 
 def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> Evaluation:
     """The second half of `evaluate`: fill in the variances, solve, and put the result together."""
+    return evaluate_by_factor(prepared, monitor=monitor)[0]
+
+
+def evaluate_by_factor(
+    prepared: Prepared, *, monitor: Monitor | None = None
+) -> tuple[Evaluation, CholeskyFactor | None]:
+    """As `evaluate_prepared`, and the factor of what was solved, where there is one."""
     watch = Stopwatch(monitor)
     with watch.stage("values", "filling in the variances"):
         equations = prepared.pattern.equations(prepared.variances)
@@ -96,7 +103,7 @@ def evaluate_prepared(prepared: Prepared, *, monitor: Monitor | None = None) -> 
             inverse = inverse_by_level(factor, equations.layout, system.reduced)
     with watch.stage("tables", "tables of results"):
         evaluation = _evaluation(prepared, equations.layout, solution, inverse)
-    return replace(evaluation, seconds=prepared.seconds | watch.seconds)
+    return replace(evaluation, seconds=prepared.seconds | watch.seconds), factor
 
 
 def _factorise(prepared: Prepared, system: System) -> CholeskyFactor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -204,7 +205,7 @@ class Genotypes:
         return replace(self, ids=wanted, places=self.places[found])
 
     def at_markers(self, chosen: NDArray[np.bool_] | NDArray[np.integer] | Sequence[Any] | pl.Series) -> Genotypes:
-        """The markers of a mask, by number or by name, in this order; the store is shared.
+        """The markers of a mask, by number or by name, in this order; the store is shared, and counts where they are known.
 
         Raises
         ------
@@ -212,7 +213,10 @@ class Genotypes:
             If one of them is not there, or is named twice; if a mask has not one value for each marker.
         """
         numbers = self._numbers_of(chosen if isinstance(chosen, pl.Series) else np.asarray(chosen))
-        return replace(self, markers=self.markers[numbers], rows=self.rows[numbers])
+        chosen_ones = replace(self, markers=self.markers[numbers], rows=self.rows[numbers])
+        if "counts" in self.__dict__:
+            chosen_ones.__dict__["counts"] = self.counts[numbers]
+        return chosen_ones
 
     def _numbers_of(self, chosen: NDArray[Any] | pl.Series) -> NDArray[np.int64]:
         """Numbers of the markers of a mask, by number or by name."""
@@ -269,6 +273,16 @@ class Genotypes:
         called = none + one + two
         with np.errstate(invalid="ignore"):
             return np.asarray((one + 2 * two) / np.where(called > 0, 2 * called, np.nan))
+
+
+def refuse_other_than_genotypes(value: object, function: str) -> None:
+    """`GenotypeError` unless a value that a function was given is `Genotypes`; a path is told how to be read."""
+    if isinstance(value, Genotypes):
+        return
+    path = fspath(value) if isinstance(value, str | PathLike) else None
+    found = f"a {type(value).__name__}" if path is None else f"the path {path!r}"
+    call = "read_genotypes(...), or Genotypes.from_calls" if path is None else f"read_genotypes({path!r})"
+    raise GenotypeError(f"{function} takes genotypes, found {found} -> make them first, with {call}")
 
 
 def _some(number: int, noun: str) -> str:

@@ -9,8 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError
-from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.genotypes import Genotypes, refuse_other_than_genotypes
 from breedblup.genotypes.planes import planes_by_block
+from breedblup.genotypes.quality.sex import refuse_other_than_pedigree
 from breedblup.kernels.homozygosity import add_weights_of_calls
 from breedblup.kernels.mendelian import add_runs
 from breedblup.pedigree import Pedigree
@@ -86,8 +87,13 @@ def genomic_inbreeding(
     Raises
     ------
     GenotypeError
-        If ``frequencies`` has another number of values than there are markers or leaves 0 to 1, or no marker varies by them.
+        If ``frequencies`` has another number of values than there are markers or leaves 0 to 1, no marker varies by them, or
+        it is given something else than genotypes.
+    ModelError
+        If the pedigree is none.
     """
+    refuse_other_than_genotypes(genotypes, "genomic_inbreeding")
+    refuse_other_than_pedigree(pedigree, "genomic_inbreeding")
     m = genotypes.shape[1]
     p = genotypes.frequencies if frequencies is None else np.asarray(frequencies, dtype=np.float64)
     if p.shape != (m,) or (frequencies is not None and not ((p >= 0.0) & (p <= 1.0)).all()):

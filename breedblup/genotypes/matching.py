@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import GenotypeError, counted, name_some
-from breedblup.frames import positions
-from breedblup.genotypes.genotypes import Genotypes
+from breedblup.errors import GenotypeError, ModelError, counted, name_some
+from breedblup.frames import as_table, positions
+from breedblup.genotypes.genotypes import Genotypes, refuse_other_than_genotypes
 from breedblup.genotypes.markers import complete_markers, refuse_duplicates
 
 Flips: TypeAlias = Literal["repair", "refuse"]
 
 Palindromes: TypeAlias = Literal["refuse", "as_written"]
 
+UnknownAlleles: TypeAlias = Literal["refuse", "as_written"]
+
 _COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
 
 PROBLEM_COLUMNS = {"marker": pl.String, "problem": pl.String, "wanted": pl.String, "found": pl.String}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MarkerMatch:
     """Where the markers of a list are among those of some genotypes.
 
@@ -55,41 +57,65 @@ class MarkerMatch:
     def notes(self) -> tuple[str, ...]:
         """A line for each kind of problem, with the number of markers."""
         numbers = self.table.group_by("problem", maintain_order=True).len().sort("problem").iter_rows()
-        return tuple(f"{counted(number, 'marker')} {_WORDS[problem]}" for problem, number in numbers)
+        return tuple(_WORDS[problem].format(counted(number, "marker")) for problem, number in numbers)
+
+    def __repr__(self) -> str:
+        """How many markers of the list were found, and the notes."""
+        lines = [f"{(self.position >= 0).sum():,} of {counted(self.position.size, 'marker')} found"]
+        return "\n  ".join([*lines, *self.notes])
 
 
 _WORDS = {
-    "lacking": "lacking",
-    "swapped": "with allele1 and allele2 exchanged, repaired",
-    "strand": "read from the other strand, taken as the same",
-    "swapped, strand": "read from the other strand with the alleles exchanged, repaired",
-    "unchecked": "taken as the same, of which not all alleles are known that would tell",
+    "lacking": "{} lacking",
+    "swapped": "{} with allele1 and allele2 exchanged, repaired",
+    "strand": "{} read from the other strand, taken as the same",
+    "swapped, strand": "{} read from the other strand with the alleles exchanged, repaired",
+    "unchecked": 'alleles of {} are not known: exchanged ones are not seen; of text a map tells them, markers="map.csv"',
 }
 
 
 def match_markers(
-    genotypes: Genotypes, wanted: pl.DataFrame, *, flips: Flips = "repair", palindromes: Palindromes = "refuse"
+    genotypes: Genotypes,
+    wanted: Any,
+    *,
+    flips: Flips = "repair",
+    palindromes: Palindromes = "refuse",
+    unknown_alleles: UnknownAlleles = "refuse",
 ) -> MarkerMatch:
     """Find the markers of a list by name, and compare their alleles.
 
     Parameters
     ----------
     wanted
-        Table of markers with their alleles, such as `Genotypes.markers` of those that effects were estimated from.
+        Table of markers with their alleles, in any data frame, such as `Genotypes.markers` of those that effects were estimated
+        from.
     flips
         Whether exchanged alleles and complementary letters (A/G against T/C) are repaired or refused.
     palindromes
         Exchanged alleles of an A/T or C/G marker may mean the other allele or the other strand. They are refused, unless
         ``"as_written"`` says that all is read from one strand. Where other markers come from the other strand, every such
         marker is in doubt.
+    unknown_alleles
+        Where alleles are known of no marker that both have, exchanged ones cannot be seen. That is refused, unless
+        ``"as_written"`` says that both count the same ones; where they are known of some, `MarkerMatch.notes` counts the others.
 
     Raises
     ------
+    InputError
+        If the list is no table.
     GenotypeError
-        If no marker of the list is there; if alleles contradict each other, or have to be repaired and must not be.
+        If no marker of the list is there; if alleles contradict each other, have to be repaired and must not be, or are not
+        known.
+    ModelError
+        If an option is not one of its values.
     """
+    refuse_other_than_genotypes(genotypes, "match_markers")
+    refuse_other_choices(
+        flips=(flips, ("repair", "refuse")), palindromes=(palindromes, ("refuse", "as_written")),
+        unknown_alleles=(unknown_alleles, ("refuse", "as_written")),
+    )  # fmt: skip
     list_name = f"{genotypes.source}, list of markers"
-    table = complete_markers(wanted, list_name)
+    table = complete_markers(as_table(wanted, "list of markers").frame, list_name)
     refuse_duplicates(table["marker"], "marker", f"{list_name},", None, "name each marker once")
     position = positions(table["marker"], genotypes.markers["marker"]).astype(np.int64)
     if not (position >= 0).any():
@@ -113,12 +139,21 @@ def match_markers(
         schema=PROBLEM_COLUMNS,
     )
     _refuse_contradictions(genotypes.source, problems)
+    if unknown_alleles == "refuse":
+        _refuse_unknown(genotypes.source, table.filter(pl.Series(position >= 0)), kind)
     if flips == "refuse":
         _refuse_flips(genotypes.source, problems)
     if palindromes == "refuse" and in_doubt.any():
         _refuse_palindromes(genotypes.source, problems.filter(pl.Series(in_doubt)))
     swapped = np.isin(kind, ["swapped", "swapped, strand"])
     return MarkerMatch(position, swapped, problems.filter(pl.col("problem") != "same"))
+
+
+def refuse_other_choices(**given: tuple[str, tuple[str, ...]]) -> None:
+    """`ModelError` where an option is not one of its values."""
+    for name, (value, allowed) in given.items():
+        if value not in allowed:
+            raise ModelError(f"{name} is {value!r}; it can be {' or '.join(map(repr, allowed))}")
 
 
 def _kinds(wanted: pl.DataFrame, found: pl.DataFrame) -> NDArray[np.object_]:
@@ -171,6 +206,20 @@ def _refuse_contradictions(source: str, problems: pl.DataFrame) -> None:
             f"{source}: other alleles than the list has at {counted(wrong.height, 'marker')}: {_shown(wrong)} -> they are "
             "other markers of these names; correct the names, or leave these markers out"
         )
+
+
+def _refuse_unknown(source: str, wanted: pl.DataFrame, kind: NDArray[np.object_]) -> None:
+    """`GenotypeError` where no allele of any marker could be compared."""
+    if not np.isin(kind, ["unchecked", "lacking"]).all():
+        return
+    listed = wanted.select("allele1", "allele2").null_count().row(0) != (wanted.height, wanted.height)
+    advice = (
+        'read the genotypes with a map of alleles, markers="map.csv"' if listed else "take effects of known alleles"
+    )
+    raise GenotypeError(
+        f"{source}: alleles of {counted(wanted.height, 'marker')} are not known, so that exchanged ones would not be seen -> "
+        f'{advice}, or say that the same alleles are counted with unknown_alleles="as_written"'
+    )
 
 
 def _refuse_flips(source: str, problems: pl.DataFrame) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError, name_some
-from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.genotypes import Genotypes, refuse_other_than_genotypes
 from breedblup.genotypes.planes import of_rows, planes_by_block
-from breedblup.genotypes.quality.sex import FEMALE, MALE, known_sexes
+from breedblup.genotypes.quality.sex import FEMALE, MALE, known_sexes, refuse_other_than_pedigree
 from breedblup.kernels.mendelian import add_candidate_conflicts, add_identical
 from breedblup.pedigree import Pedigree
 
 ROLES = ("sire", "dam")
 
-COUNTS_BYTES = 256 * 2**20
-"""Of the counts of a group of animals with all candidates."""
+GROUP_BYTES = 256 * 2**20
+"""Of all that is held of a group of animals with all candidates."""
+
+PAIR_BYTES = 48
+"""Of an animal with a candidate: counts of all and of a role's candidates, their rates in two orders, and two orders."""
 
 CANDIDATES = {
     "animal": pl.String,
@@ -83,7 +86,7 @@ STANDARD = ParentRule()
 """The rule where none is given."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ParentSearch:
     """What a search for parents found.
 
@@ -101,10 +104,10 @@ class ParentSearch:
     """
 
     parents: pl.DataFrame
-    candidates: pl.DataFrame = field(repr=False)
+    candidates: pl.DataFrame
     rule: ParentRule
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         counts = self.parents.group_by("role", "verdict", maintain_order=True).len()
         lines = [f"  {role}: {verdict} {number:,}" for role, verdict, number in counts.iter_rows()]
         return "\n".join(["Search for parents", *lines])
@@ -155,8 +158,12 @@ def find_parents(
     Raises
     ------
     GenotypeError
-        If no animal is named, or an animal or candidate has no genotype.
+        If no animal is named, an animal or candidate has no genotype, or it is given something else than genotypes.
+    ModelError
+        If the pedigree is none.
     """
+    refuse_other_than_genotypes(genotypes, "find_parents")
+    refuse_other_than_pedigree(pedigree, "find_parents")
     sought = _rows(genotypes, animals, "animals")
     if not sought.size:
         raise GenotypeError(f"{genotypes.source}: no animals to seek parents of -> name at least one")
@@ -166,9 +173,11 @@ def find_parents(
         for given, other in ((sires, FEMALE), (dams, MALE))
     ]
     everyone = np.union1d(*of_roles).astype(np.int32)
+    # of equal rates the first by name is listed first: the order of the file does not matter
+    of_roles = [rows[genotypes.ids.gather(rows).arg_sort().to_numpy()] for rows in of_roles]
     listed: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
     verdicts: tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]] = ([], [])
-    together = max(1, COUNTS_BYTES // (8 * max(everyone.size, 1)))
+    together = max(1, GROUP_BYTES // (PAIR_BYTES * max(everyone.size, 1)))
     for start in range(0, sought.size, together):
         part = np.ascontiguousarray(sought[start : start + together])
         compared, conflicts = _counts(genotypes, part, everyone)
@@ -254,11 +263,10 @@ def _ranked(
     rate = conflicts / np.maximum(compared, 1)
     fewest = min(rule.fewest_compared, search.genotypes.shape[1])
     rate[_impossible(search, animals, candidates) | (compared < fewest)] = np.inf
-    # what identical samples take from the list is made up for
-    best = np.argsort(rate, axis=1, kind="stable")[:, : rule.kept + 2]
-    alike = _identical(search.genotypes, animals, candidates[best])
+    best = _other_animals(search.genotypes, animals, candidates, rate, rule)
     rows: list[tuple[Any, ...]] = []
     verdicts: list[tuple[Any, ...]] = []
+    known = search.genotypes.positions_of(search.recorded[role].gather(animals))
     for k, animal in enumerate(animals.tolist()):
         own = [
             (
@@ -268,19 +276,41 @@ def _ranked(
                 float(rate[k, j]),
                 same,
             )
-            for j, same in zip(best[k].tolist(), alike[k].tolist(), strict=True)
-            if np.isfinite(rate[k, j]) and same < rule.duplicate_share
-        ][: max(rule.kept, 2)]
+            for j, same in best[k]
+        ]
         name, recorded = search.genotypes.ids[animal], search.recorded[role][animal]
         rows += [
             (name, ROLES[role], *shown[:1], rank + 1, *shown[1:], shown[0] == recorded)
             for rank, shown in enumerate(own[: rule.kept])
         ]
-        known = search.genotypes.positions_of(pl.Series([recorded], dtype=pl.String))[0]
-        among = np.flatnonzero(candidates == known) if known >= 0 else np.empty(0, dtype=np.int64)
+        among = np.flatnonzero(candidates == known[k]) if known[k] >= 0 else np.empty(0, dtype=np.int64)
         of_recorded = float(conflicts[k, among[0]] / max(compared[k, among[0]], 1)) if among.size else None
         verdicts.append((name, ROLES[role], recorded, of_recorded, *_verdict(own, recorded, rule)))
     return pl.DataFrame(rows, schema=CANDIDATES, orient="row"), verdicts
+
+
+def _other_animals(
+    genotypes: Genotypes,
+    animals: NDArray[np.int32],
+    candidates: NDArray[np.int32],
+    rate: NDArray[np.float64],
+    rule: ParentRule,
+) -> list[list[tuple[int, float]]]:
+    """Number and share of identical calls of each animal's best candidates, without samples of the animal itself."""
+    order = np.argsort(rate, axis=1, kind="stable")
+    wanted = max(rule.kept, 2)
+    found: list[list[tuple[int, float]]] = [[] for _ in animals]
+    lacking, start, width = np.arange(animals.size), 0, wanted + 2
+    while lacking.size and start < candidates.size:
+        next_best = order[lacking, start : start + width]
+        alike = _identical(genotypes, animals[lacking], candidates[next_best])
+        possible = np.isfinite(np.take_along_axis(rate[lacking], next_best, axis=1))
+        others = possible & (alike < rule.duplicate_share)
+        for k, numbers, shares, chosen in zip(lacking.tolist(), next_best, alike, others, strict=True):
+            found[k] += zip(numbers[chosen].tolist(), shares[chosen].tolist(), strict=True)
+        start, width = start + width, 2 * width
+        lacking = lacking[[last and len(found[k]) < wanted for k, last in zip(lacking, possible[:, -1], strict=True)]]
+    return [own[:wanted] for own in found]
 
 
 def _identical(genotypes: Genotypes, animals: NDArray[np.int32], best: NDArray[np.int32]) -> NDArray[np.float64]:

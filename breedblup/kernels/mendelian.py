@@ -74,15 +74,6 @@ def carrier_planes(
 
 
 @parallel_kernel
-def add_animal_counts(first: NDArray[np.uint64], second: NDArray[np.uint64], out: NDArray[np.int64]) -> None:
-    """Add the calls, and those among them that are heterozygous, of each animal: ``out`` (animals × 2)."""
-    for i in prange(first.shape[0]):
-        for word in range(first.shape[1]):
-            out[i, 0] += ones(first[i, word] | second[i, word])
-            out[i, 1] += ones(first[i, word] & second[i, word])
-
-
-@parallel_kernel
 def add_family_conflicts(
     first: NDArray[np.uint64],
     second: NDArray[np.uint64],

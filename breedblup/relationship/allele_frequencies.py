@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError, counted, name_some
 from breedblup.genotypes import CentredGenotypes, Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.blending import refuse_other_animals
 from breedblup.relationship.inverse import RelationshipInverse
 
 Frequencies: TypeAlias = Literal["observed", "half", "base"] | Sequence[float] | pl.Series | NDArray[np.float64]
 """Which frequencies of the counted alleles: by name, or one for each marker."""
+
+
+LEAST_VARIATION = 1e-6
+"""Of p(1 - p) by a frequency that is given, where the rare allele is there: products are divided by it."""
 
 
 class FrequenciesUsed(NamedTuple):
@@ -33,10 +38,11 @@ def frequencies_used(genotypes: Genotypes, choice: Frequencies, a22: Relationshi
     ModelError
         If the base population's are asked for without A₂₂.
     GenotypeError
-        If given ones do not fit the markers, or are not between 0 and 1.
+        If given ones do not fit the markers, are not between 0 and 1, or so near these that p(1 - p) is below 1e-6,
+        though the rare allele is there.
     """
     if not isinstance(choice, str):
-        return FrequenciesUsed(_given(genotypes, choice), "allele frequencies given")
+        return _given(genotypes, choice)
     observed = genotypes.frequencies
     if choice == "observed":
         return FrequenciesUsed(observed, f"allele frequencies observed among {counted(len(genotypes), 'animal')}")
@@ -67,9 +73,12 @@ def base_frequencies(genotypes: Genotypes, a22: RelationshipInverse) -> NDArray[
 
     Raises
     ------
+    GenotypeError
+        If it is given something else than genotypes.
     ModelError
         If A₂₂ is of other animals.
     """
+    refuse_other_than_genotypes(genotypes, "base_frequencies")
     refuse_other_animals(genotypes, a22)
     weights = a22.multiply_inverse(np.ones(len(genotypes)))
     observed = genotypes.frequencies
@@ -95,7 +104,7 @@ def _within_bounds(genotypes: Genotypes, estimated: NDArray[np.float64]) -> Freq
     return FrequenciesUsed(np.where(polymorphic, bounded, observed), said)
 
 
-def _given(genotypes: Genotypes, choice: Sequence[float] | pl.Series | NDArray[np.float64]) -> NDArray[np.float64]:
+def _given(genotypes: Genotypes, choice: Sequence[float] | pl.Series | NDArray[np.float64]) -> FrequenciesUsed:
     """Frequencies of the user's, NaN at markers without a call."""
     values = np.array(choice, dtype=np.float64)
     if values.shape != (genotypes.shape[1],):
@@ -109,4 +118,22 @@ def _given(genotypes: Genotypes, choice: Sequence[float] | pl.Series | NDArray[n
         raise GenotypeError(
             f"{genotypes.source}: allele frequencies given for {name_some(names)} are not between 0 and 1 -> correct them"
         )
-    return np.where(np.isnan(genotypes.frequencies), np.nan, values)
+    observed, rare = genotypes.frequencies, np.minimum(values, 1.0 - values)
+    fixed = rare == 0.0
+    seen = np.where(values < 0.5, observed, 1.0 - observed)
+    extreme = ~fixed & (rare * (1.0 - rare) < LEAST_VARIATION) & (seen > rare)
+    if extreme.any():
+        names = genotypes.markers["marker"].filter(pl.Series(extreme)).to_list()
+        raise GenotypeError(
+            f"{genotypes.source}: allele frequencies given for {name_some(names)} are nearly 0 or 1 "
+            f"(p(1-p) below {LEAST_VARIATION:g}), but the rare allele is there -> correct them, or give 0 or 1 to leave "
+            "such markers out"
+        )
+    said = "allele frequencies given"
+    lost = genotypes.markers["marker"].filter(pl.Series(fixed & (observed > 0.0) & (observed < 1.0))).to_list()
+    if lost:
+        said += (
+            f"; {counted(len(lost), 'marker')} with both alleles left out because 0 or 1 is given: {name_some(lost)} "
+            "(are the frequencies of the other allele?)"
+        )
+    return FrequenciesUsed(np.where(np.isnan(observed), np.nan, values), said)

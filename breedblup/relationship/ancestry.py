@@ -11,7 +11,7 @@ import polars as pl
 import psutil
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError, PedigreeError, ResourceError, name_some
+from breedblup.errors import ModelError, PedigreeError, ResourceError, gib, name_some
 from breedblup.frames import Table, positions
 from breedblup.kernels.pedigree import mark_ancestors
 from breedblup.pedigree import Pedigree
@@ -159,7 +159,7 @@ def refuse_beyond(memory: int | None, needed: int, what: str, instead: str) -> N
     """`ResourceError` where something needs more bytes than given, or than a share of what is available now."""
     limit = int(MEMORY_SHARE * psutil.virtual_memory().available) if memory is None else memory
     if needed > limit:
-        raise ResourceError(f"{what} takes {needed / 1e9:.3g} GB, {limit / 1e9:.3g} GB may be used -> {instead}")
+        raise ResourceError(f"{what} takes {gib(needed)}, {gib(limit)} may be used -> {instead}")
 
 
 def _log_sum(variance: NDArray[np.float64]) -> float:

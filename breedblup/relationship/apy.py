@@ -21,9 +21,10 @@ from scipy.linalg import solve_triangular
 
 from breedblup.errors import GenotypeError, ModelError, NotPositiveDefinite, counted, name_some
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.ancestry import Related, refuse_beyond
-from breedblup.relationship.dense import factorise_in_place, refuse_singular, singular
-from breedblup.relationship.genomic import PLAIN, GenomicOptions, a22_where_needed, genomic_matrix
+from breedblup.relationship.dense import BLEND, factorise_in_place, refuse_singular, singular
+from breedblup.relationship.genomic import PLAIN, GenomicOptions, matrix_alone
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
 from breedblup.relationship.inverse import RelationshipInverse
 
@@ -203,8 +204,7 @@ def _given_core(
         row = int(others[without[0]])
         raise NotPositiveDefinite(
             f"{matrix.z.genotypes.source}: the core of {core.size:,} explains all of {counted(without.size, 'animal')} outside "
-            f"it, first {matrix.ids[row]!r}: G_APY is singular -> blend G with A22 or I (blend=0.05), or add to its diagonal "
-            "(ridge=0.01)",
+            f"it, first {matrix.ids[row]!r}: G_APY is singular -> {BLEND}",
             row,
         )
     return inherited, own
@@ -240,15 +240,15 @@ def apy_inverse(
     Raises
     ------
     GenotypeError
-        If an animal of the core has no genotype, or is named twice.
+        If an animal of the core has no genotype, or is named twice; if it is given something else than genotypes.
     NotPositiveDefinite
         If G of the core is singular, or an animal has no variance beyond what the core explains.
     ResourceError
         If 8 bytes for each animal and core animal would not fit.
     """
+    refuse_other_than_genotypes(genotypes, "apy_inverse")
     places = core_positions(genotypes, core)
-    settled = options.resolved(single_step=False)
-    matrix = genomic_matrix(genotypes, settled, a22_where_needed(genotypes, settled, pedigree))
+    matrix = matrix_alone(genotypes, options, pedigree)
     operator = ApyInverse(matrix, places, memory)
     part = GenomicPart(matrix, np.arange(len(matrix), dtype=np.int32), 1.0, "apy")
     made = (*matrix.made, f"APY with a core of {counted(places.size, 'animal')}")

@@ -7,6 +7,7 @@ import numpy as np
 from breedblup.errors import GenotypeError
 from breedblup.genotypes import Genotypes
 from breedblup.genotypes.components import components_explaining
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.genomic_matrix import GenomicMatrix
 
 
@@ -16,8 +17,9 @@ def core_at_random(genotypes: Genotypes, size: int, *, seed: int) -> list[str]:
     Raises
     ------
     GenotypeError
-        If there are fewer animals than that, or none is asked for.
+        If there are fewer animals than that, none is asked for, or it is given something else than genotypes.
     """
+    refuse_other_than_genotypes(genotypes, "core_at_random")
     if not 1 <= size <= len(genotypes):
         raise GenotypeError(
             f"{genotypes.source}: a core of {size:,} of {len(genotypes):,} genotyped animals cannot be drawn -> ask for 1 or "

@@ -20,9 +20,9 @@ TILE = 512
 BYTES_AN_ENTRY = 16
 """Of K and K⁻¹, in double precision."""
 
-RIDGE = "add to its diagonal (ridge=0.01)"
+RIDGE = "add to its diagonal (ridge = 0.01)"
 
-BLEND = f"{RIDGE}, or blend it (blend=0.05) with A22 or I"
+BLEND = f"{RIDGE}, or blend it (blend = 0.05) with A22, or with I (blend_with = 'identity'), which needs no pedigree"
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,16 @@
-"""G against the pedigree: do both tell the same of the same animals, and who stands out."""
+"""G against the pedigree: do both tell the same of the same animals."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, ModelError
 from breedblup.relationship.blending import PedigreeBlend, refuse_other_animals
 from breedblup.relationship.genomic_matrix import GenomicMatrix
 from breedblup.relationship.inverse import RelationshipInverse
-
-ROWS = 1024
-"""Animals whose relationships with all others are held at once."""
-
-TO_DEVIATION = 1.4826
-"""Standard deviation of a normal variable over its median absolute deviation."""
 
 
 @dataclass(frozen=True)
@@ -130,47 +123,3 @@ def _regression(y: NDArray[np.float64], x: NDArray[np.float64]) -> tuple[float, 
     dx, dy = x - x.mean(), y - y.mean()
     slope = float(dx @ dy / (dx @ dx))
     return float(dx @ dy / np.sqrt((dx @ dx) * (dy @ dy))), slope, float(y.mean() - slope * x.mean())
-
-
-def outlying_diagonals(matrix: GenomicMatrix, deviations: float = 5.0) -> pl.DataFrame:
-    """Animals whose relationship to themselves in ZZ' is far from that of the others: admixed, contaminated or inbred.
-
-    Returns
-    -------
-    DataFrame
-        id, diagonal (of G without its share of A₂₂), deviations from the median in robust standard deviations; largest first.
-    """
-    own = matrix.z.squared_lengths() + matrix.constant + (0.0 if matrix.added is None else matrix.added)
-    off = own - np.median(own)
-    spread = TO_DEVIATION * float(np.median(np.abs(off)))
-    far = np.abs(off) > deviations * spread + 1e-10 * float(np.abs(own).max())
-    table = pl.DataFrame(
-        {"id": matrix.ids, "diagonal": own, "deviations": off / spread if spread > 0.0 else off * np.inf}
-    )
-    chosen = table.filter(pl.Series(far))
-    return chosen.sort(pl.col("deviations").abs(), descending=True, maintain_order=True)
-
-
-def near_duplicates(matrix: GenomicMatrix, above: float = 0.95) -> pl.DataFrame:
-    """Pairs of animals that ZZ' takes for nearly the same: the same sample twice, identical twins, clones.
-
-    Returns
-    -------
-    DataFrame
-        id1, id2, similarity: g_ij/√(g_ii g_jj) of ZZ'; largest first.
-    """
-    n = len(matrix)
-    everyone = np.arange(n, dtype=np.int32)
-    lengths = np.sqrt(matrix.z.squared_lengths())
-    scale = np.divide(1.0, lengths, out=np.zeros(n), where=lengths > 0.0)
-    found = []
-    for first in range(0, n, ROWS):
-        rows = everyone[first : first + ROWS]
-        alike = matrix.z.cross_block(rows, everyone[first:]) * scale[rows][:, None] * scale[first:]
-        i, j = np.nonzero(np.triu(alike, 1) > above)
-        found.append(pl.DataFrame({"i": rows[i], "j": everyone[first:][j], "similarity": alike[i, j]}))
-    pairs = pl.concat(found)
-    table = pairs.select(
-        matrix.ids.gather(pairs["i"]).alias("id1"), matrix.ids.gather(pairs["j"]).alias("id2"), "similarity"
-    )
-    return table.sort("similarity", descending=True, maintain_order=True)

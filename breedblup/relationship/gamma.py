@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError, NotPositiveDefinite, counted, name_some
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.allele_frequencies import around_observed
 from breedblup.relationship.blocks import a22_inverse
@@ -56,6 +57,8 @@ def gamma_from_genotypes(genotypes: Genotypes, pedigree: Pedigree) -> GammaEstim
 
     Raises
     ------
+    GenotypeError
+        If it is given something else than genotypes.
     ModelError
         If the pedigree has no groups, some have no genotyped descendants, or an element of the diagonal is not below 2.
     PedigreeError
@@ -63,6 +66,7 @@ def gamma_from_genotypes(genotypes: Genotypes, pedigree: Pedigree) -> GammaEstim
     NotPositiveDefinite
         If metafounders cannot be told apart by their genotyped descendants, or Γ is not positive definite.
     """
+    refuse_other_than_genotypes(genotypes, "gamma_from_genotypes")
     shares = group_shares(pedigree, genotypes.ids).drop("id")
     q = shares.to_numpy()
     without = [name for name, total in zip(shares.columns, q.sum(axis=0), strict=True) if not total > 0.0]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import GenotypeError, ModelError, counted, nearest
+from breedblup.errors import ModelError, counted, nearest
 from breedblup.genotypes import CentredGenotypes, Genotypes
-from breedblup.relationship.allele_frequencies import Frequencies, frequencies_used
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
+from breedblup.relationship.allele_frequencies import Frequencies
 from breedblup.relationship.ancestry import Related, refuse_beyond
 from breedblup.relationship.blending import IdentityBlend, PedigreeBlend, refuse_other_animals
 from breedblup.relationship.blocks import a22_inverse
@@ -28,8 +29,8 @@ from breedblup.relationship.tuning import (
     means_of_cross_product,
     tuned,
 )
+from breedblup.relationship.unblended import Method, Unblended, unblended_matrix
 
-Method = Literal["vanraden1", "vanraden2", "yang"]
 BlendWith = Literal["a22", "identity"]
 Order = Literal["blend_tune", "tune_blend"]
 
@@ -37,7 +38,7 @@ SINGLE_STEP_BLEND = 0.05
 """Share of A₂₂ in single-step evaluations, unless given: without it H⁻¹ would need a regular G."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GenomicOptions:
     """How G is made of genotypes.
 
@@ -48,7 +49,7 @@ class GenomicOptions:
     ----------
     method
         ``vanraden1``: G = (M - 2p)(M - 2p)'/2Σp(1 - p) (VanRaden 2008). ``vanraden2``: each marker divided by its own 2p(1 - p),
-        mean over markers. ``yang``: as ``vanraden2`` with the diagonal of Yang et al. (2010).
+        mean over markers. ``yang``: as ``vanraden2`` with the diagonal of Yang et al. (2010), over the calls of the animal.
     frequencies
         p: ``observed``, ``half``, ``base`` (estimated for the founders, Gengler et al. 2007), or one for each marker.
     weights
@@ -95,11 +96,26 @@ class GenomicOptions:
                 f"GenomicOptions: ridge is {self.ridge!r}; what is added to the diagonal cannot be negative"
             )
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GenomicOptions):
+            return NotImplemented
+        return all(_same(getattr(self, of.name), getattr(other, of.name)) for of in fields(self))
+
+    def __hash__(self) -> int:
+        return hash((self.method, self.blend, self.blend_with, self.ridge, self.tuning, self.order))
+
     def resolved(self, *, single_step: bool) -> GenomicOptions:
         """The same with blend and tuning put in where they were left to the kind of evaluation."""
         blend = (SINGLE_STEP_BLEND if single_step else 0.0) if self.blend is None else self.blend
         tuning: Tuning = ("chen" if single_step else "none") if self.tuning is None else self.tuning
         return replace(self, blend=blend, tuning=tuning)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two choices, or two columns of numbers, are equal."""
+    if any(value is None or isinstance(value, str) for value in (one, other)):
+        return type(one) is type(other) and bool(one == other)
+    return np.array_equal(np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64))
 
 
 def _refuse_other(name: str, value: object, known: Sequence[str]) -> None:
@@ -111,21 +127,14 @@ def _refuse_other(name: str, value: object, known: Sequence[str]) -> None:
 PLAIN = GenomicOptions()
 
 
-class _CrossProduct(NamedTuple):
-    """G before blending and tuning: ZZ' + diag(added), and statements."""
-
-    z: CentredGenotypes
-    added: NDArray[np.float64] | None
-    made: tuple[str, ...]
-
-
 def genomic_matrix(
     genotypes: Genotypes, options: GenomicOptions = PLAIN, a22: RelationshipInverse | None = None
 ) -> GenomicMatrix:
     """G as a recipe on packed genotypes, never formed: frequencies, scales, blending, tuning and ridge are all resolved.
 
-    A missing call is set to the mean of its marker, 2p. Markers without a call, and those that the frequencies leave no variation
-    (p of 0 or 1), are left out. Every number is named in ``made``.
+    A missing call is set to the mean of its marker, 2p; the diagonal of Yang et al. is a mean over the animal's calls. Markers
+    without a call, and those that the frequencies leave no variation (p of 0 or 1), are left out. Every number is named in
+    ``made``.
 
     Parameters
     ----------
@@ -138,16 +147,18 @@ def genomic_matrix(
     Raises
     ------
     GenotypeError
-        If no marker is left, or frequencies or weights do not fit the markers.
+        If no marker is left, or frequencies or weights do not fit the markers; if a frequency is given so near 0 or 1 that
+        p(1 - p) is below 1e-6, though the rare allele is there; if it is given something else than genotypes.
     ModelError
         If A₂₂ is needed and not given, or is of other animals.
     NotPositiveDefinite
         If tuning gives a b that is not positive.
     """
+    refuse_other_than_genotypes(genotypes, "genomic_matrix")
     settled = options.resolved(single_step=a22 is not None)
     if a22 is not None:
         refuse_other_animals(genotypes, a22)
-    plain = _cross_product(genotypes, settled, a22)
+    plain = unblended_matrix(genotypes, settled.method, settled.frequencies, settled.weights, a22)
     share, blended = _blended(len(genotypes), settled, a22)
     a, b, said = _tuned(plain, share, blended, settled, a22)
     kept = 1.0 - share
@@ -161,69 +172,6 @@ def genomic_matrix(
         said = (*said, f"{settled.ridge:g} added to the diagonal")
     z = CentredGenotypes(plain.z.genotypes, plain.z.centre, np.sqrt(factor) * plain.z.scale)
     return GenomicMatrix(z, constant, of_blended, blended, added, (*plain.made, *said))
-
-
-def _cross_product(genotypes: Genotypes, options: GenomicOptions, a22: RelationshipInverse | None) -> _CrossProduct:
-    """ZZ', and for the method of Yang what its diagonal has beyond that."""
-    p, frequencies_said = frequencies_used(genotypes, options.frequencies, a22)
-    variance = 2.0 * p * (1.0 - p)
-    kept = variance > 0.0
-    weights, weights_said = _weights(genotypes, options.weights, kept)
-    used = genotypes if kept.all() else genotypes.at_markers(kept)
-    p, variance = p[kept], variance[kept]
-    m = variance.size
-    if options.method == "vanraden1":
-        divisor = np.full(m, variance.sum())
-        said = f"G by VanRaden's method 1, divided by 2Σp(1-p) = {variance.sum():.10g}"
-    else:
-        divisor = m * variance
-        said = "G by VanRaden's method 2" if options.method == "vanraden2" else "G by the method of Yang et al. (2010)"
-    z = CentredGenotypes(used, 2.0 * p, np.sqrt(weights / divisor))
-    # x² - (1 + 2p)x + 2p² is (x - 2p)² - (1 - 2p)(x - 2p) - 2p(1 - p), and the last summands add up to -1
-    added = -z.multiply((1.0 - 2.0 * p) * z.scale) if options.method == "yang" else None
-    named = f"from {genotypes.source}: {counted(len(genotypes), 'animal')}, {counted(m, 'marker')}"
-    made = (f"{said}, {named}", frequencies_said, *left_out(genotypes, kept), *weights_said)
-    return _CrossProduct(z, added, made)
-
-
-def left_out(genotypes: Genotypes, kept: NDArray[np.bool_]) -> tuple[str, ...]:
-    """Statements of markers that are left out and of calls that are missing."""
-    without = np.isnan(genotypes.frequencies)
-    if not kept.any():
-        raise GenotypeError(
-            f"{genotypes.source}: none of {counted(kept.size, 'marker')} has variation at these allele frequencies "
-            f"({int(without.sum()):,} without a call) -> give markers that differ among the animals"
-        )
-    said = []
-    if not kept.all():
-        fixed = int(np.count_nonzero(~kept & ~without))
-        said.append(
-            f"{counted(int(np.count_nonzero(~kept)), 'marker')} left out: {fixed:,} without variation at these frequencies, "
-            f"{int(without.sum()):,} without a call"
-        )
-    missing = int(genotypes.counts[kept, 3].sum())
-    if missing:
-        share = 100.0 * missing / (len(genotypes) * int(kept.sum()))
-        said.append(f"{counted(missing, 'call')} missing ({share:.3g} %), set to the mean of their marker")
-    return tuple(said)
-
-
-def _weights(genotypes: Genotypes, given: Any, kept: NDArray[np.bool_]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Weights of the markers that are kept, mean 1, and a statement where they were given."""
-    if given is None:
-        return np.ones(int(kept.sum())), ()
-    weights = np.array(given, dtype=np.float64)
-    if weights.shape != kept.shape:
-        raise GenotypeError(
-            f"{genotypes.source}: {weights.size:,} weights are given for {kept.size:,} markers -> give one for each, in "
-            "their order"
-        )
-    if not (np.isfinite(weights) & (weights >= 0.0)).all() or not weights[kept].sum() > 0.0:
-        raise GenotypeError(
-            f"{genotypes.source}: weights of markers have to be numbers from 0, some of them above -> correct them"
-        )
-    mean = float(weights[kept].mean())
-    return weights[kept] / mean, (f"weighted by marker, weights divided by their mean of {mean:.10g}",)
 
 
 def _blended(n: int, options: GenomicOptions, a22: RelationshipInverse | None) -> tuple[float, Blended | None]:
@@ -241,7 +189,7 @@ def _blended(n: int, options: GenomicOptions, a22: RelationshipInverse | None) -
 
 
 def _tuned(
-    plain: _CrossProduct,
+    plain: Unblended,
     share: float,
     blended: Blended | None,
     options: GenomicOptions,
@@ -297,16 +245,22 @@ def g_inverse(
     GenotypeError, ModelError, PedigreeError
         As `genomic_matrix`, and if a genotyped animal is not in the pedigree.
     """
+    refuse_other_than_genotypes(genotypes, "g_inverse")
     n = len(genotypes)
     refuse_beyond(
         memory, BYTES_AN_ENTRY * n**2, f"G and G⁻¹ of {counted(n, 'animal')} entry by entry", "use apy_inverse"
     )
-    settled = options.resolved(single_step=False)
-    matrix = genomic_matrix(genotypes, settled, a22_where_needed(genotypes, settled, pedigree))
+    matrix = matrix_alone(genotypes, options, pedigree)
     operator, logdet = invert_genomic(matrix)
     part = GenomicPart(matrix, np.arange(n, dtype=np.int32), 1.0, "explicit")
     made = (*matrix.made, matrix.z.precision)
     return RelationshipInverse(genotypes.ids, operator, operator.diagonal(), logdet, made, genomic=part)
+
+
+def matrix_alone(genotypes: Genotypes, options: GenomicOptions, pedigree: Related | None) -> GenomicMatrix:
+    """G for evaluations of genotyped animals alone."""
+    settled = options.resolved(single_step=False)
+    return genomic_matrix(genotypes, settled, a22_where_needed(genotypes, settled, pedigree))
 
 
 def a22_where_needed(

@@ -8,11 +8,12 @@ from scipy.linalg.blas import dsyrk
 
 from breedblup.errors import ModelError, NotPositiveDefinite, counted
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.allele_frequencies import Frequencies, frequencies_used
 from breedblup.relationship.ancestry import refuse_beyond
 from breedblup.relationship.dense import BYTES_AN_ENTRY, RIDGE, DenseOperator, invert_in_place, mirror, singular
-from breedblup.relationship.genomic import left_out
 from breedblup.relationship.inverse import RelationshipInverse
+from breedblup.relationship.unblended import left_out
 
 MARKERS = 512
 """Markers that are expanded at once."""
@@ -51,10 +52,11 @@ def dominance_g_inverse(
     ResourceError
         If 16 n² bytes would not fit.
     GenotypeError
-        If no marker is left, or frequencies do not fit the markers.
+        If no marker is left, frequencies do not fit the markers, or it is given something else than genotypes.
     ModelError
         If the ridge is negative, or frequencies of the base are asked for.
     """
+    refuse_other_than_genotypes(genotypes, "dominance_g_inverse")
     n = len(genotypes)
     if not (np.isfinite(ridge) and ridge >= 0.0):
         raise ModelError(f"dominance_g_inverse: ridge is {ridge!r}; it is added to the diagonal and cannot be negative")

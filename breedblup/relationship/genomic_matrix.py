@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from breedblup.errors import counted
 from breedblup.genotypes import CentredGenotypes
 
 COLUMNS = 256
@@ -40,7 +41,7 @@ class Blended(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class GenomicMatrix:
     """G among the genotyped animals (n), not formed.
 
@@ -74,6 +75,9 @@ class GenomicMatrix:
 
     def __len__(self) -> int:
         return len(self.z)
+
+    def __repr__(self) -> str:
+        return "\n  ".join((f"G of {counted(len(self), 'animal')}, not formed", *self.made))
 
     def multiply(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """G V for an n × k block."""

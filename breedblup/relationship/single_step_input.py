@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import ModelError, PedigreeError, counted, name_some
+from breedblup.errors import ModelError, PedigreeError, counted, name_some, nearest
 from breedblup.genotypes import Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.genomic import GenomicOptions
 from breedblup.relationship.groups import group_inverse
@@ -48,7 +49,8 @@ def refuse_unfit(
     """`ModelError` for arguments that are wrong whatever the genotypes are."""
     forms = (*get_args(SingleStepForm), "auto")
     if form not in forms:
-        raise ModelError(f"h_inverse: form is {form!r}; it can be {', '.join(map(repr, forms))}")
+        close = nearest(form, forms) if isinstance(form, str) else ""
+        raise ModelError(f"h_inverse: form is {form!r}; it can be {', '.join(map(repr, forms))}{close}")
     if not (np.isfinite(tau) and tau > 0.0 and np.isfinite(omega) and omega >= 0.0):
         raise ModelError(f"h_inverse: τ is {tau!r} and ω {omega!r}; τ has to be above 0, ω 0 or above")
     if form == "apy" and core is None:
@@ -76,6 +78,7 @@ def refuse_unfit(
 
 def genotyped_rows(animals: RelationshipInverse, genotypes: Genotypes) -> NDArray[np.int32]:
     """Row of each genotyped animal."""
+    refuse_other_than_genotypes(genotypes, "h_inverse")
     rows = animals.positions_of(genotypes.ids)
     outside = genotypes.ids.filter(pl.Series(rows < 0))
     if len(outside):

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import psutil
 
-from breedblup.errors import ResourceError, counted
+from breedblup.errors import ResourceError, counted, gib
 from breedblup.relationship.ancestry import MEMORY_SHARE
 from breedblup.relationship.apy import ROWS
 from breedblup.relationship.component_form import component_bytes
@@ -91,7 +91,7 @@ def plan_single_step(
     against = dict(unable or {})
     for one, size in needed.items():
         if size > limit and one not in against:
-            against[one] = f"takes {_gigabytes(size)}, {_gigabytes(limit)} may be used"
+            against[one] = f"takes {gib(size)}, {gib(limit)} may be used"
     if core is None:
         against.setdefault("apy", "no core is given")
     small: tuple[SingleStepForm, ...] = ("explicit",) if genotyped <= EXPLICIT_UP_TO else ()
@@ -104,7 +104,7 @@ def plan_single_step(
             "for APY, more memory, or fewer genotypes"
         )
     passed = tuple(f"not form {one!r}: {against[one]}" for one in order[: order.index(form)] if one != "apy" or core)
-    sizes = f"{counted(genotyped, 'genotyped animal')}, {counted(markers, 'marker')}, {_gigabytes(needed[form])}"
+    sizes = f"{counted(genotyped, 'genotyped animal')}, {counted(markers, 'marker')}, {gib(needed[form])}"
     reasons = (f"form {form!r} by the plan: {sizes}", *passed)
     return SingleStepPlan(genotyped, markers, animals, limit, MappingProxyType(needed), form, reasons)
 
@@ -118,7 +118,3 @@ def _bytes_by_form(genotyped: int, markers: int, animals: int, core: int | None)
         "markers": beside + 8 * (VECTORS * genotyped + VECTORS_OF_MARKERS * markers),
     }
     return needed if core is None else needed | {"apy": beside + 8 * core * (genotyped + 2 * ROWS)}
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.3g} GB" if size >= 1e6 else "under 0.001 GB"

@@ -24,6 +24,9 @@ MOST_DRAWN = 20_000
 
 COLOURS = (BLUE, ORANGE, "#4f8a5b", "#8c5c9e", "#b08d2f", "#5b6673", "#c2557a", "#3aa3a3")
 
+DARK = "#1d2126"
+"""Of a line across many points."""
+
 FEWEST_RATE = 1e-4
 """Where rates of 0 are drawn on a logarithmic axis."""
 
@@ -41,18 +44,18 @@ def plot_quality(result: QualityResult) -> Figure:
             f"plot_quality takes what check_genotypes gives, found a {type(result).__name__} -> check them first"
         )
     figure = new_figure(13.0, 7.4)
-    panels: list[tuple[str, Callable[[Axes, QualityResult], bool]]] = [
-        ("Call rate of markers", _marker_calls),
-        ("Call rate of animals", _animal_calls),
-        ("Minor allele frequency", _minor_alleles),
-        ("Heterozygotes, observed and expected", _heterozygotes),
-        ("Conflicts with recorded parents", _conflicts),
-        ("Diagonal of G", _diagonal),
+    panels: list[tuple[str, Callable[[Axes, QualityResult], bool], str]] = [
+        ("Call rate of markers", _marker_calls, ""),
+        ("Call rate of animals", _animal_calls, ""),
+        ("Minor allele frequency", _minor_alleles, ""),
+        ("Heterozygotes, observed and expected", _heterozygotes, "\nno marker was tested"),
+        ("Conflicts with recorded parents", _conflicts, "\nno genotyped parents, or no pedigree given"),
+        ("Diagonal of G", _diagonal, "\ncheck_diagonal(quality, diagonal) adds it"),
     ]
-    for axes, (title, draw) in zip(figure.subplots(2, 3).flat, panels, strict=True):
+    for axes, (title, draw, why) in zip(figure.subplots(2, 3).flat, panels, strict=True):
         prepare_axes(axes, title)
         if not draw(axes, result):
-            axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", va="center", color=GREY)
+            axes.text(0.5, 0.5, f"not known{why}", transform=axes.transAxes, ha="center", va="center", color=GREY)
             axes.set_xticks([])
             axes.set_yticks([])
         elif axes.get_legend_handles_labels()[0]:
@@ -242,7 +245,7 @@ def _heterozygotes(axes: Axes, result: QualityResult) -> bool:
             x, y = (part[name].to_numpy()[drawn] for name in ("frequency", "heterozygosity"))
             axes.scatter(x, y, s=size, color=colour, alpha=0.6, lw=0, label=label)
     p = np.linspace(0.0, 1.0, 101)
-    axes.plot(p, 2 * p * (1 - p), color=GREY, lw=1.2, label="2pq")
+    axes.plot(p, 2 * p * (1 - p), color=DARK, lw=1.4, zorder=3, label="2pq")
     axes.set_xlabel("frequency of the counted allele", fontsize=9)
     axes.set_ylabel("share of heterozygotes", fontsize=9)
     return True

@@ -13,7 +13,7 @@ from scipy.stats import beta, chi2
 from breedblup.adjustment.markers import MarkerEffects, MarkerInference
 from breedblup.adjustment.markers.effects import column_names
 from breedblup.adjustment.markers.windows import WINDOW_COLUMNS, genome_order
-from breedblup.errors import ModelError
+from breedblup.errors import ModelError, counted
 from breedblup.frames import as_table
 from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes
 
@@ -37,7 +37,7 @@ LABEL_ROOM = 0.02
 
 
 def plot_manhattan(inference: MarkerInference, *, level: float = 0.05) -> Figure:
-    """-log₁₀ p along the genome, a panel for each trait or effect, with the line of Bonferroni at a level over all markers.
+    """-log₁₀ p along the genome, a panel for each trait or effect, with the line of Bonferroni at a level, labelled.
 
     Returns
     -------
@@ -60,7 +60,12 @@ def plot_manhattan(inference: MarkerInference, *, level: float = 0.05) -> Figure
         if known:
             line = -np.log10(level / known)
             axes.axhline(line, color=ORANGE, lw=1.2, ls="--")
-            axes.set_ylim(0.0, 1.08 * max(float(np.nanmax(logs[:, k])), line))
+            said = f"{level:g} over {counted(known, 'marker')} (Bonferroni)"
+            axes.annotate(
+                said, (1.0, line), (-2, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                ha="right", va="bottom", color=ORANGE, fontsize=8,
+            )  # fmt: skip
+            axes.set_ylim(0.0, 1.1 * max(float(np.nanmax(logs[:, k])), line))
     return figure
 
 
@@ -139,6 +144,11 @@ def plot_windows(windows: Any) -> Figure:
 
 def _check(given: Any, kind: type, function: str, source: str) -> None:
     """Refuse what is not of the kind that a plot draws."""
+    if kind is MarkerInference and isinstance(given, MarkerEffects):
+        raise ModelError(
+            f"{function} draws p-values, and these effects have none -> test them with marker_inference, or draw the effects "
+            "themselves with plot_marker_effects"
+        )
     if not isinstance(given, kind):
         raise ModelError(f"{function} takes what {source} gives, found a {type(given).__name__}")
 

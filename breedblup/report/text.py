@@ -9,9 +9,8 @@ import numpy as np
 from breedblup.analysis import Prepared
 from breedblup.analysis.sections import aligned
 from breedblup.design import Design
-from breedblup.errors import counted
+from breedblup.errors import counted, gib
 from breedblup.model import Model
-from breedblup.plan import gib
 from breedblup.relationship import RelationshipInverse
 from breedblup.variances import VarianceComponents
 

@@ -33,6 +33,7 @@ File names are relative to the folder of the TOML file. All that can be given (t
     ids = "iid"                         # of PLINK; or "fid_iid"
     multiallelic = "refuse"             # of VCF; or "skip"
     unknown_animals = "error"           # that the pedigree lacks; or "drop", "founder"
+    ungenotyped_records = "error"       # of animals that take no part, where only genotyped ones do; or "drop"
     exclusions = "exclusions.csv"       # kind, name, why: left out; a run publishes the list for the next
     warn_below = 0.5                    # correlation of G with A22
     stop_below = 0.3

@@ -10,12 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import InputError, counted, name_some
+from breedblup.errors import ConfigurationError, InputError, counted, gib, name_some
 from breedblup.frames import Table, positions
-from breedblup.genotypes import Genotypes
+from breedblup.genotypes import CentredGenotypes, Genotypes
 from breedblup.io.tables import read_table
 from breedblup.pedigree import Pedigree
-from breedblup.plan import gib
 from breedblup.relationship import RelationshipInverse, a22_inverse
 from breedblup.relationship.ancestry import Related
 from breedblup.relationship.apy import apy_inverse
@@ -24,16 +23,23 @@ from breedblup.relationship.blending import PedigreeBlend
 from breedblup.relationship.diagnostics import AgreementLimits, check_against_pedigree
 from breedblup.relationship.genomic import GenomicOptions, a22_where_needed, g_inverse, genomic_matrix
 from breedblup.relationship.genomic_dominance import dominance_g_inverse
+from breedblup.relationship.genomic_matrix import GenomicMatrix
 from breedblup.relationship.single_step import h_inverse
 from breedblup.relationship.single_step_groups import without_groups
 from breedblup.relationship.single_step_plan import plan_single_step
-from breedblup.run.sources import FromGenotypes
+from breedblup.run.genotypes import Genotyped, listed_by_reason
+from breedblup.run.sources import RIDGE_ALONE, FromGenotypes
 
 CORE_SHARE = 0.98
 """Of the variation in G that a core explains, where its size is not given (Pocrnic et al. 2016)."""
 
 SEED = 1
 """Of cores drawn at random."""
+
+RIDGED = f"ridge = {RIDGE_ALONE:g}, as neither blend nor ridge is given: G of observed allele frequencies is singular without"
+
+FEWEST_COMPARED = 3
+"""Genotyped animals that the pedigree has to know for a correlation with A₂₂ to be told."""
 
 _NO_LIMIT = 2**62
 """Bytes that every form fits into."""
@@ -51,26 +57,32 @@ class GenomicRelationship:
 
 
 def of_genotyped_animals(
-    source: FromGenotypes, genotypes: Genotypes, pedigree: Pedigree | None, memory: int | None
+    source: FromGenotypes, place: str, genotyped: Genotyped, pedigree: Pedigree | None, memory: int | None
 ) -> GenomicRelationship:
-    """G⁻¹ of the genotyped animals alone, additive or of dominance; ``pedigree`` where something is taken from A₂₂."""
+    """G⁻¹ of the genotyped animals alone, additive or of dominance; ``pedigree`` where something is taken from A₂₂.
+
+    ``place`` is where messages say that the relationship was asked for.
+    """
+    genotypes = genotyped.genotypes
     options = with_files(source, genotypes)
+    said = (RIDGED,) if source.ridged else ()
     if source.kind == "genomic_dominance":
         made = dominance_g_inverse(genotypes, frequencies=options.frequencies, ridge=options.ridge, memory=memory)
-        return GenomicRelationship(made, (), ())
+        return GenomicRelationship(made, (), said)
     if source.form != "apy":
-        return GenomicRelationship(g_inverse(genotypes, options, pedigree=pedigree, memory=memory), (), ())
-    core = core_of(source, genotypes, options, pedigree)
+        return GenomicRelationship(g_inverse(genotypes, options, pedigree=pedigree, memory=memory), (), said)
+    core, left_out = core_of(source, place, genotyped, options, pedigree)
     made = apy_inverse(genotypes, options, core=core, pedigree=pedigree, memory=memory)
-    return GenomicRelationship(made, tuple(core), ())
+    return GenomicRelationship(made, tuple(core), (*said, *left_out))
 
 
 def around_pedigree(
-    source: FromGenotypes, genotypes: Genotypes, of_pedigree: RelationshipInverse, memory: int | None
+    source: FromGenotypes, place: str, genotyped: Genotyped, of_pedigree: RelationshipInverse, memory: int | None
 ) -> GenomicRelationship:
     """H⁻¹ of all animals of a pedigree; a note tells what each form would take."""
+    genotypes = genotyped.genotypes
     options = with_files(source, genotypes)
-    core = core_of(source, genotypes, options, of_pedigree) if source.form == "apy" else None
+    core, left_out = core_of(source, place, genotyped, options, of_pedigree) if source.form == "apy" else (None, ())
     made = h_inverse(
         of_pedigree, genotypes, options, form=source.form, core=core, tau=source.tau, omega=source.omega,
         group_equations=source.group_equations, memory=memory,
@@ -79,11 +91,11 @@ def around_pedigree(
     needed = plan_single_step(*genotypes.shape, len(of_pedigree), core=size, memory=_NO_LIMIT).bytes
     said = f"memory of H⁻¹ by form: {', '.join(f'{form} {gib(count)}' for form, count in needed.items())}"
     reasons = [statement for statement in made.made if statement.startswith(("form ", "not form "))]
-    return GenomicRelationship(made, tuple(core or ()), (*reasons, said))
+    return GenomicRelationship(made, tuple(core or ()), (*left_out, *reasons, said))
 
 
 def agreement_notes(made: RelationshipInverse, related: Related | None, limits: AgreementLimits) -> list[str]:
-    """How G goes with A₂₂, where the pedigree knows the genotyped animals.
+    """How G goes with A₂₂ among the genotyped animals that the pedigree knows; of identical twins one is compared.
 
     Raises
     ------
@@ -93,8 +105,17 @@ def agreement_notes(made: RelationshipInverse, related: Related | None, limits: 
     if made.genomic is None or related is None:
         return []
     matrix = made.genomic.matrix
-    if (related.positions_of(matrix.ids) < 0).any():
-        return []
+    found_at = related.positions_of(matrix.ids)
+    unknown = int((found_at < 0).sum())
+    lacking = (
+        [f"G against A22: {counted(unknown, 'genotyped animal')} not compared, not in the pedigree"] if unknown else []
+    )
+    places, first = np.unique(found_at, return_index=True)
+    compared = np.sort(first[places >= 0])
+    if compared.size < FEWEST_COMPARED:
+        return lacking
+    if compared.size < len(matrix):
+        matrix = _plain(matrix, compared)
     if (
         isinstance(related, RelationshipInverse)
         and related.groups is not None
@@ -110,8 +131,17 @@ def agreement_notes(made: RelationshipInverse, related: Related | None, limits: 
     return [
         f"G against A22, {sample}: correlation {found.off_diagonal:.4f} between animals, {found.diagonal:.4f} of diagonals, "
         f"slope {found.slope:.4f}",
+        *lacking,
         *found.warnings,
     ]
+
+
+def _plain(matrix: GenomicMatrix, rows: NDArray[np.intp]) -> GenomicMatrix:
+    """G of some rows, without what it is blended with."""
+    z = CentredGenotypes(matrix.z.genotypes.of_animals(matrix.ids.gather(rows)), matrix.z.centre, matrix.z.scale)
+    return GenomicMatrix(
+        z, matrix.constant, 0.0, None, None if matrix.added is None else matrix.added[rows], matrix.made
+    )
 
 
 def with_files(source: FromGenotypes, genotypes: Genotypes) -> GenomicOptions:
@@ -124,15 +154,42 @@ def with_files(source: FromGenotypes, genotypes: Genotypes) -> GenomicOptions:
     return options
 
 
-def core_of(source: FromGenotypes, genotypes: Genotypes, options: GenomicOptions, related: Related | None) -> list[str]:
-    """Ids of the core of APY."""
+def core_of(
+    source: FromGenotypes, place: str, genotyped: Genotyped, options: GenomicOptions, related: Related | None
+) -> tuple[list[str], tuple[str, ...]]:
+    """Ids of the core of APY, and a note of those of a file that take no part."""
+    genotypes = genotyped.genotypes
     if isinstance(source.core, Path):
-        return read_ids(source.core, "a core").to_list()
+        return _kept_core(source.core, genotyped)
     if isinstance(source.core, int):
-        return core_at_random(genotypes, source.core, seed=SEED)
+        if source.core > len(genotypes):
+            raise ConfigurationError(
+                f"{place} has core_number = {source.core:,}, and {counted(len(genotypes), 'genotyped animal')} "
+                "take part; ask for no more than these"
+            )
+        return core_at_random(genotypes, source.core, seed=SEED), ()
     plain = replace(options, blend=0.0, tuning="none", ridge=0.0)
     matrix = genomic_matrix(genotypes, plain, a22_where_needed(genotypes, plain, related))
-    return core_by_eigenvalues(matrix, source.core or CORE_SHARE, seed=SEED)
+    return core_by_eigenvalues(matrix, source.core or CORE_SHARE, seed=SEED), ()
+
+
+def _kept_core(file: Path, genotyped: Genotyped) -> tuple[list[str], tuple[str, ...]]:
+    """Ids of a core that stands in a file, without those that take no part (any more), and a note of these."""
+    ids = read_ids(file, "a core")
+    repeated = ids.filter(ids.is_duplicated()).unique(maintain_order=True)
+    if len(repeated):
+        raise InputError(
+            f"{file.name}: the core has {name_some(repeated.to_list())} more than once; name each animal once"
+        )
+    absent = genotyped.absent(ids)
+    if not absent.height:
+        return ids.to_list(), ()
+    what = f"{absent.height:,} of {counted(len(ids), 'animal')} of the core take no part: {listed_by_reason(absent)}"
+    if absent.height == len(ids):
+        raise InputError(f"{file.name}: {what}; none is left, choose a core anew by core_number or core_share")
+    note = f"{file.name}: {what}; the core is the others"
+    _log.warning("%s", note)
+    return ids.filter(~ids.is_in(absent["animal"].implode())).to_list(), (note,)
 
 
 def read_ids(file: Path, what: str) -> pl.Series:

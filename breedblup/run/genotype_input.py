@@ -31,12 +31,16 @@ class GenotypeFile:
     @property
     def files(self) -> dict[str, Path]:
         """Role of each file, and its path: of PLINK there are three."""
-        found = {"genotypes": self.file} if self.map is None else {"genotypes": self.file, "map of markers": self.map}
-        if self.file.suffix in _PLINK:
-            return found | {f"genotypes {end}": self.file.with_suffix(end) for end in _PLINK}
-        if self.format == "plink" or (self.format is None and not self.file.exists()):
-            return {f"genotypes {end}": self.file.with_name(self.file.name + end) for end in _PLINK}
-        return found
+        mapped = {} if self.map is None else {"map of markers": self.map}
+        if self.file.suffix in _PLINK or (self.format == "plink" and self.file.is_file()):
+            beside = {end: self.file.with_suffix(end) for end in _PLINK}
+            if self.file.suffix not in _PLINK:
+                beside[".bed"] = self.file
+        elif self.format == "plink" or (self.format is None and not self.file.exists()):
+            beside = {end: self.file.with_name(self.file.name + end) for end in _PLINK}
+        else:
+            return {"genotypes": self.file} | mapped
+        return {f"genotypes {end}": file for end, file in beside.items()} | mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class GenotypesInput:
     ----------
     unknown_animals
         What happens to genotyped animals that the pedigree lacks.
+    ungenotyped_records
+        What happens to records of animals that take no part, where a relationship is of genotyped animals alone.
     exclusions
         File with a list of animals and markers to leave out.
     agreement
@@ -55,6 +61,7 @@ class GenotypesInput:
 
     source: GenotypeFile
     unknown_animals: Literal["error", "drop", "founder"]
+    ungenotyped_records: Literal["error", "drop"]
     exclusions: Path | None
     agreement: AgreementLimits
     quality: GenotypeQuality
@@ -77,7 +84,8 @@ def genotypes_input_of(place: Path, section: GenotypesSection) -> GenotypesInput
     try:
         quality = GenotypeQuality(**given | {"severities": Severities(**given["severities"])})
     except ModelError as wrong:
-        raise ConfigurationError(f"{place.name}: [genotypes.quality] {wrong}") from None
+        said = str(wrong).removeprefix("quality of genotypes: ")
+        raise ConfigurationError(f"{place.name}: [genotypes.quality] {said}") from None
     source = GenotypeFile(
         place.parent / section.file, section.format, None if section.map is None else place.parent / section.map,
         section.missing, section.ids, section.multiallelic,
@@ -90,4 +98,4 @@ def genotypes_input_of(place: Path, section: GenotypesSection) -> GenotypesInput
             "correlations, stop_below not above warn_below"
         ) from None
     exclusions = None if section.exclusions is None else place.parent / section.exclusions
-    return GenotypesInput(source, section.unknown_animals, exclusions, agreement, quality)
+    return GenotypesInput(source, section.unknown_animals, section.ungenotyped_records, exclusions, agreement, quality)

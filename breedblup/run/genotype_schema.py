@@ -49,7 +49,6 @@ class GenotypeQualitySection(Section):
     x_heterozygosity: Pair | None = None
     fewest_x_markers: Count | None = None
     g_diagonal: Pair | None = None
-    frequencies: Literal["kept", "all"] | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
     severities: QualitySeveritiesSection = QualitySeveritiesSection()
 
@@ -74,6 +73,7 @@ class GenotypesSection(Section):
     ids: PlinkIds = "iid"
     multiallelic: Multiallelic = "refuse"
     unknown_animals: Literal["error", "drop", "founder"] = "error"
+    ungenotyped_records: Literal["error", "drop"] = "error"
     exclusions: Text | None = None
     warn_below: Finite = 0.5
     stop_below: Finite = 0.3

@@ -10,6 +10,7 @@ import polars as pl
 
 from breedblup.adjustment.markers import list_digest
 from breedblup.errors import GenotypeError, counted, name_some
+from breedblup.frames import Table
 from breedblup.genotypes import Genotypes
 from breedblup.genotypes.quality import QualityResult, check_diagonal, check_genotypes
 from breedblup.io.genotypes import read_genotypes
@@ -17,6 +18,8 @@ from breedblup.io.tables import read_table
 from breedblup.pedigree import Pedigree
 from breedblup.relationship.genomic import genomic_matrix
 from breedblup.run.genotype_input import GenotypeFile, GenotypesInput
+
+NOT_IN_PEDIGREE = "not in the pedigree"
 
 _log = logging.getLogger("breedblup")
 
@@ -30,19 +33,37 @@ class Genotyped:
     quality
         What the checks kept, and left out.
     unknown
-        Animals that the pedigree lacks, with what was done: id, outcome (dropped, founder).
+        Animals that the pedigree lacks, with what was done: animal, outcome (dropped, founder).
+    unused
+        Animals whose records were left out, and why: animal, why, records (each counted for one animal).
     notes
         What changes numbers.
     """
 
     quality: QualityResult
     unknown: pl.DataFrame
+    unused: pl.DataFrame
     notes: tuple[str, ...]
 
     @property
     def genotypes(self) -> Genotypes:
         """Animals and markers that take part."""
         return self.quality.genotypes
+
+    def absent(self, ids: pl.Series) -> pl.DataFrame:
+        """Those of some ids whose genotypes take no part, each once: animal, why."""
+        names = ids.unique(maintain_order=True)
+        out = names.filter(pl.Series(self.genotypes.positions_of(names) < 0, dtype=pl.Boolean))
+        excluded = self.quality.excluded_animals.select("animal", pl.format("left out: {}", "why").alias("why"))
+        dropped = self.unknown.filter(outcome="dropped").select("animal", pl.lit(NOT_IN_PEDIGREE).alias("why"))
+        table = out.to_frame("animal").join(pl.concat([excluded, dropped]), "animal", "left", maintain_order="left")
+        return table.with_columns(pl.col("why").fill_null("no genotype"))
+
+
+def listed_by_reason(absent: pl.DataFrame) -> str:
+    """Animals that take no part, by why: ``2 no genotype ('a1', 'a2'); 1 left out: listed ('a3')``."""
+    groups = absent.group_by("why", maintain_order=True).agg("animal").iter_rows()
+    return "; ".join(f"{len(animals):,} {why} ({name_some(animals)})" for why, animals in groups)
 
 
 def read_genotype_file(source: GenotypeFile) -> Genotypes:
@@ -73,7 +94,7 @@ def read_genotyped(
         If they cannot be read, a check leaves nothing or stops, or an animal is not in the pedigree.
     """
     genotypes = read_genotype_file(source.source)
-    listed = None if source.exclusions is None else read_table(source.exclusions).frame
+    listed = None if source.exclusions is None else read_table(source.exclusions)
     unknown, notes = pl.DataFrame(schema={"animal": pl.String, "outcome": pl.String}), []
     if pedigree is not None and through_pedigree:
         lacking = _lacking(genotypes, pedigree, listed)
@@ -89,18 +110,19 @@ def read_genotyped(
     quality = check_diagonal(quality, genomic_matrix(quality.genotypes).diagonal())
     for line in str(quality).splitlines():
         _log.info("genotypes: %s", line.strip())
-    return Genotyped(quality, unknown, (*notes, *_kept(genotypes, quality))), pedigree
+    unused = pl.DataFrame(schema={"animal": pl.String, "why": pl.String, "records": pl.UInt32})
+    return Genotyped(quality, unknown, unused, (*notes, *_kept(genotypes, quality))), pedigree
 
 
 _OUTCOMES = {"dropped": "left out", "founder": "added to it as unrelated"}
 
 
-def _lacking(genotypes: Genotypes, pedigree: Pedigree, listed: pl.DataFrame | None) -> pl.Series:
+def _lacking(genotypes: Genotypes, pedigree: Pedigree, listed: Table | None) -> pl.Series:
     """Genotyped animals that the pedigree lacks, but for those on the list of exclusions."""
     lacking = genotypes.ids.filter(pl.Series(pedigree.positions_of(genotypes.ids) < 0, dtype=pl.Boolean))
-    if listed is None or not {"kind", "name"} <= set(listed.columns):
+    if listed is None or not {"kind", "name"} <= set(listed.frame.columns):
         return lacking
-    excluded = listed.filter(pl.col("kind") == "animal")["name"].cast(pl.String)
+    excluded = listed.frame.filter(pl.col("kind") == "animal")["name"].cast(pl.String)
     return lacking.filter(~lacking.is_in(excluded.implode()))
 
 
@@ -154,7 +176,8 @@ def genotype_tables(genotyped: Genotyped) -> dict[str, pl.DataFrame]:
     quality = genotyped.quality
     animals = [
         *_with_outcome(quality.excluded_animals, quality.reported_animals),
-        genotyped.unknown.with_columns(pl.lit("not in the pedigree").alias("why")),
+        genotyped.unknown.with_columns(pl.lit(NOT_IN_PEDIGREE).alias("why")),
+        genotyped.unused.select("animal", pl.lit("records dropped").alias("outcome"), "why"),
     ]
     tables = {
         "genotype_animals": pl.concat(animals, how="diagonal").select("animal", "outcome", "why", "value", "threshold"),
@@ -189,5 +212,6 @@ def genotype_record(genotyped: Genotyped | None) -> dict[str, Any] | None:
         "excluded_markers": quality.excluded_markers.height,
         "conflicts": quality.conflicts.filter(pl.col("conflict")).height,
         "not_in_the_pedigree": genotyped.unknown.height,
+        "records_dropped": int(genotyped.unused["records"].sum()),
         "notes": genotyped.notes,
     }

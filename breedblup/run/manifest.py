@@ -73,8 +73,9 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def fingerprints(files: Mapping[str, Path]) -> dict[str, Fingerprint]:
-    """Fingerprint of each file by its role."""
-    return {role: fingerprint(path) for role, path in files.items()}
+    """Fingerprint of each file by its role; a file of several roles is read once."""
+    marks = {path: fingerprint(path) for path in dict.fromkeys(files.values())}
+    return {role: marks[path] for role, path in files.items()}
 
 
 def refuse_changed(before: Mapping[str, Fingerprint], after: Mapping[str, Fingerprint]) -> None:

@@ -21,8 +21,14 @@ from breedblup.adjustment import (
     combine,
     rebase,
 )
-from breedblup.adjustment.markers import MarkerEffects, MarkerInference, marker_effects, marker_inference
-from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
+from breedblup.adjustment.markers import (
+    MarkerEffects,
+    MarkerInference,
+    infer_markers,
+    marker_effects,
+    prepare_inference,
+)
+from breedblup.analysis import Monitor, Prepared, evaluate_by_factor, prepare
 from breedblup.errors import ConfigurationError
 from breedblup.evaluation import Evaluation
 from breedblup.frames import Table
@@ -39,6 +45,7 @@ from breedblup.run.publish import MANIFEST, prepare_target, publish_folder
 from breedblup.run.relationships import make_relationships
 from breedblup.run.results import MARKER_TESTS, core_tables, genomic_keys, result_tables, write_effects, write_tables
 from breedblup.run.sources import FromGenotypes, uses_pedigree
+from breedblup.run.ungenotyped import of_genotyped_only
 from breedblup.variances import VarianceComponents
 
 _log = logging.getLogger("breedblup")
@@ -78,7 +85,8 @@ def read_inputs(config: Configuration) -> Inputs:
         sources = config.relationships.values()
         through = any(isinstance(source, FromGenotypes) and uses_pedigree(source) for source in sources)
         genotyped, pedigree = read_genotyped(config.genotypes, pedigree, through_pedigree=through)
-    made = make_relationships(config, pedigree, records, None if genotyped is None else genotyped.genotypes)
+        records, genotyped = of_genotyped_only(config, records, genotyped)
+    made = make_relationships(config, pedigree, records, genotyped)
     said = () if genotyped is None else genotyped.notes + made.genomic_notes
     return Inputs(records, pedigree, genotyped, made.of, made.cores, said + made.notes, said, _base(config.base))
 
@@ -122,16 +130,21 @@ def check_evaluation(config: Configuration, *, monitor: Monitor | None = None) -
 
 def _prepared(config: Configuration, inputs: Inputs, monitor: Monitor | None) -> Prepared:
     """Everything up to the solution, combinations and a base that can be had."""
-    prepared = prepare(
-        config.model, inputs.records, _variances(config), inputs.relationships, options=config.options, monitor=monitor
-    )
+    given = (config.model, inputs.records, _variances(config), inputs.relationships)
+    notes = inputs.notes
+    if config.marker_tests:
+        keys = genomic_keys(config.model, inputs.relationships)
+        prepared = prepare_inference(*given, terms=keys, options=config.options, monitor=monitor)
+        notes += ("marker_tests: solved by a factor of all equations, of which the errors of the effects are made",)
+    else:
+        prepared = prepare(*given, options=config.options, monitor=monitor)
     specs = list(config.combinations.values())
     for number, place in enumerate(config.combinations, 1):
         with placed(config.path.name, place):
             check_combinations(prepared.design.random, *specs[:number])  # with those before it: names are unique
     if inputs.base is not None:
         check_base(inputs.base, prepared.relationships)
-    return dataclasses.replace(prepared, notes=tuple(dict.fromkeys(inputs.notes + prepared.notes)))
+    return dataclasses.replace(prepared, notes=tuple(dict.fromkeys(notes + prepared.notes)))
 
 
 def _variances(config: Configuration) -> VarianceComponents:
@@ -162,10 +175,8 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     before = manifest.fingerprints(config.inputs())
     meter.begin("read inputs")
     inputs = read_inputs(config)
-    tests = _marker_tests(config, inputs, meter)  # first, as it is refused where there is no factor
-    evaluation = _evaluate(config, inputs, meter, monitor)
-    keys = genomic_keys(config.model, inputs.relationships)
-    effects = _on_base([marker_effects(evaluation, key) for key in keys], tests)
+    evaluation, tests = _evaluate(config, inputs, meter, monitor)
+    effects = [_effects(evaluation, key, tests) for key in genomic_keys(config.model, inputs.relationships)]
 
     def write(folder: Path) -> None:
         meter.begin("write results")
@@ -188,8 +199,13 @@ def run_evaluation(config: Configuration, *, replace: bool = False, monitor: Mon
     return config.folder
 
 
-def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter, monitor: Monitor | None) -> Evaluation:
-    """Breeding values on the base asked for; stages are measured, and what was decided is logged."""
+def _evaluate(
+    config: Configuration, inputs: Inputs, meter: manifest.StageMeter, monitor: Monitor | None
+) -> tuple[Evaluation, dict[str, MarkerInference]]:
+    """Breeding values on the base asked for, and tests of markers by term where those are asked for.
+
+    Stages are measured, and what was decided is logged.
+    """
 
     def tell(stage: str, facts: Mapping[str, Any]) -> None:
         if stage != "round":
@@ -197,7 +213,15 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
         if monitor is not None:
             monitor(stage, facts)
 
-    evaluation = evaluate_prepared(_prepared(config, inputs, tell), monitor=tell)
+    prepared = _prepared(config, inputs, tell)
+    evaluation, factor = evaluate_by_factor(prepared, monitor=tell)
+    tests = {}
+    if config.marker_tests:
+        assert factor is not None
+        meter.begin("tests of markers")
+        for key in genomic_keys(config.model, inputs.relationships):
+            _log.info("testing markers of %s", key)
+            tests[key] = infer_markers(prepared, evaluation, factor, term=key)
     evaluation = combine(evaluation, *config.combinations.values())
     if inputs.base is not None:
         evaluation = rebase(evaluation, inputs.base)
@@ -205,27 +229,15 @@ def _evaluate(config: Configuration, inputs: Inputs, meter: manifest.StageMeter,
     for note in evaluation.notes:
         if note not in warned:
             _log.info("note: %s", note)
-    return evaluation
+    return evaluation, tests
 
 
-def _marker_tests(config: Configuration, inputs: Inputs, meter: manifest.StageMeter) -> dict[str, MarkerInference]:
-    """Effects of markers with their errors by term, where that is asked for; equations are solved for them alone."""
-    if not config.marker_tests:
-        return {}
-    meter.begin("tests of markers")
-    _log.info("testing markers")
-    given = (config.model, inputs.records, _variances(config), inputs.relationships)
-    keys = genomic_keys(config.model, inputs.relationships)
-    return {key: marker_inference(*given, term=key, options=config.options) for key in keys}
-
-
-def _on_base(effects: list[MarkerEffects], tests: Mapping[str, MarkerInference]) -> list[MarkerEffects]:
+def _effects(evaluation: Evaluation, key: str, tests: Mapping[str, MarkerInference]) -> MarkerEffects:
     """Effects on the base of the evaluation, with what reliabilities need where they were tested."""
-    known = {key: one.effects for key, one in tests.items()}
-    return [
-        dataclasses.replace(one, factor=known[one.term].factor, made=known[one.term].made) if one.term in known else one
-        for one in effects
-    ]
+    effects = marker_effects(evaluation, key)
+    if key not in tests:
+        return effects
+    return dataclasses.replace(effects, factor=tests[key].effects.factor, made=tests[key].effects.made)
 
 
 def _made(config: Configuration, inputs: Inputs, evaluation: Evaluation) -> dict[str, Any]:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from breedblup.adjustment.markers import MarkerEffects, predict_genomic
+from breedblup.adjustment.markers import MarkerEffects, predict_matched
 from breedblup.adjustment.markers.prediction import MissingMarkers
-from breedblup.errors import InputError, PublishError, counted, name_some
+from breedblup.errors import GenotypeError, InputError, PublishError, counted, name_some
 from breedblup.genotypes import match_markers
-from breedblup.genotypes.matching import Flips, Palindromes
+from breedblup.genotypes.matching import Flips, Palindromes, UnknownAlleles
 from breedblup.io.marker_effects import read_marker_effects
 from breedblup.run.genotype_input import GenotypeFile
 from breedblup.run.genotypes import read_genotype_file
 from breedblup.run.publish import MANIFEST
 from breedblup.run.results import MARKER_EFFECTS
+
+_OPTIONS = {
+    name: f"--{name.replace('_', '-')}" for name in ("flips", "palindromes", "unknown_alleles", "missing_markers")
+}
+_OPTIONS["markers"] = "--map"
+"""What keywords of Python are called on the command line."""
 
 _log = logging.getLogger("breedblup")
 
@@ -36,7 +43,7 @@ class PredictionTask:
         Of the new animals.
     term
         Random term, where several rest on genotypes.
-    flips, palindromes, missing_markers
+    flips, palindromes, unknown_alleles, missing_markers
         As `predict_genomic` takes them.
     """
 
@@ -45,6 +52,7 @@ class PredictionTask:
     term: str | None = None
     flips: Flips = "repair"
     palindromes: Palindromes = "refuse"
+    unknown_alleles: UnknownAlleles = "refuse"
     missing_markers: MissingMarkers = "error"
 
 
@@ -59,16 +67,26 @@ def predict_published(task: PredictionTask) -> pl.DataFrame:
     effects = read_published(task.results, task.term)
     _log.info("effects of %s, term %s, from %s", counted(len(effects), "marker"), effects.term, task.results)
     genotypes = read_genotype_file(task.genotypes)
-    table = predict_genomic(
-        effects, genotypes, flips=task.flips, palindromes=task.palindromes, missing_markers=task.missing_markers
-    )
-    match = match_markers(genotypes, effects.markers, flips=task.flips, palindromes=task.palindromes)
+    try:
+        match = match_markers(
+            genotypes, effects.markers, flips=task.flips, palindromes=task.palindromes,
+            unknown_alleles=task.unknown_alleles,
+        )  # fmt: skip
+        table = predict_matched(effects, genotypes, match, task.missing_markers)
+    except GenotypeError as wrong:
+        raise GenotypeError(_as_options(str(wrong))) from None
     for note in match.notes:
-        _log.warning("%s: %s", genotypes.source, note)
+        _log.warning("%s: %s", genotypes.source, _as_options(note))
     without = int(table.filter(pl.col("trait") == table["trait"][0])["calls_missing"].sum())
     if without:
         _log.info("%s: %s missing, taken at the mean", genotypes.source, counted(without, "call"))
     return table
+
+
+def _as_options(message: str) -> str:
+    """A message whose advice names options of the command, not keywords of Python."""
+    pattern = rf'\b({"|".join(_OPTIONS)})="([^"]*)"'
+    return re.sub(pattern, lambda found: f"{_OPTIONS[found[1]]} {found[2]}", message)
 
 
 def read_published(folder: Path, term: str | None = None) -> MarkerEffects:
@@ -123,5 +141,7 @@ def write_predictions(table: pl.DataFrame, file: Path, *, replace: bool) -> None
 def refuse_occupied(file: Path, *, replace: bool) -> None:
     """`PublishError` where a file is in the way of predictions."""
     if file.is_dir() or (file.exists() and not replace):
-        what = "a folder is in the way" if file.is_dir() else "there is such a file already; ask to --replace it"
-        raise PublishError(f"{file}: {what}, or name another file")
+        in_the_way = "there is such a file already; ask to --replace it, or name another file"
+        raise PublishError(
+            f"{file}: {'this is a folder; name a file in it, or another' if file.is_dir() else in_the_way}"
+        )

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from breedblup.errors import ConfigurationError
 from breedblup.relationship.single_step_groups import GroupEquations
 from breedblup.run.section import Count, Finite, Positive, Section, Text
 
@@ -89,6 +90,10 @@ class RelationshipSection(Section):
             raise ValueError("prune goes with a pedigree, not with a file; leave it out")
         if self.ratio is not None and not (self.kind == "groups" or self.groups == "random"):
             raise ValueError('ratio is that of random groups; it goes with kind = "groups"')
+        if self.groups == "random" and self.ratio is None:
+            raise ValueError(
+                'groups = "random" needs ratio, additive variance over that of a group; groups = "fixed" goes without'
+            )
         return self
 
     @model_validator(mode="after")
@@ -104,6 +109,8 @@ class RelationshipSection(Section):
             raise ValueError(
                 f'{cores[0]} chooses the core of form = "apy", and form is "{self.form}"; leave one of them out'
             )
+        if self.core_share is not None and self.core_share >= 1.0:
+            raise ValueError(f"core_share has to be below 1, a share of the variation in G, found {self.core_share:g}")
         if self.kind == "genomic_dominance" and self.frequencies == "base":
             raise ValueError('frequencies = "base" is none of genomic_dominance, which takes "observed" and "half"')
         if self.kind == "genomic" and self.form in ("components", "markers"):
@@ -113,3 +120,28 @@ class RelationshipSection(Section):
         if (self.gamma is None) == (self.groups == "metafounders"):
             raise ValueError('gamma (a file, or "estimate") goes with groups = "metafounders", which needs it')
         return self
+
+
+def refuse_marker_tests(name: str, relationships: Mapping[str, RelationshipSection], *, grouped: bool) -> None:
+    """`ConfigurationError` where tests of markers are asked for, and K among the genotyped animals is not G by a factor."""
+    for column, section in relationships.items():
+        found = _untestable(section, grouped) if section.kind in ("genomic", "single_step") else None
+        if found is not None:
+            raise ConfigurationError(
+                f"{name}: [results] marker_tests need G itself among the genotyped animals, and [relationships] {column} has "
+                f"{found}, or leave marker_tests out"
+            )
+
+
+def _untestable(section: RelationshipSection, grouped: bool) -> str | None:
+    """What of a section stands against tests of markers, and what to write; None where nothing does."""
+    core = any(value is not None for value in (section.core_file, section.core_number, section.core_share))
+    if section.form in ("apy", "markers") or core:
+        return f'form = "{"apy" if core else section.form}"; write form = "explicit"{" without a core" if core else ""}'
+    if (section.tau, section.omega) != (1.0, 1.0):
+        return f"tau = {section.tau:g} and omega = {section.omega:g}; leave them at 1"
+    if section.kind == "single_step" and grouped and section.groups != "metafounders":
+        return (
+            f'groups = "{section.groups or "fixed"}"; write groups = "metafounders", or leave groups out of [pedigree]'
+        )
+    return None

@@ -36,6 +36,7 @@ from breedblup.run.genomic_relationships import (
     around_pedigree,
     of_genotyped_animals,
 )
+from breedblup.run.genotypes import Genotyped
 from breedblup.run.sources import FromGenotypes, FromPedigree, MatrixInput, uses_pedigree
 
 SHOWN = 5
@@ -65,7 +66,7 @@ class MadeRelationships:
 
 
 def make_relationships(
-    config: Configuration, pedigree: Pedigree | None, records: Table, genotypes: Genotypes | None
+    config: Configuration, pedigree: Pedigree | None, records: Table, genotyped: Genotyped | None
 ) -> MadeRelationships:
     """The relationship of each name, and notes of what was done to have it.
 
@@ -80,8 +81,8 @@ def make_relationships(
         if isinstance(source, MatrixInput):
             made[name] = _read_relationship(name, source)
         elif isinstance(source, FromGenotypes):
-            assert genotypes is not None
-            found = _from_genotypes(config, name, source, pedigree, records, genotypes)
+            assert genotyped is not None
+            found = _from_genotypes(config, name, source, pedigree, records, genotyped)
             made[name] = found.inverse
             genomic_notes += [f"{name}: {said}" for said in found.notes]
             if found.core:
@@ -99,19 +100,25 @@ def _from_genotypes(
     source: FromGenotypes,
     pedigree: Pedigree | None,
     records: Table,
-    genotypes: Genotypes,
+    genotyped: Genotyped,
 ) -> GenomicRelationship:
     """H⁻¹ or G⁻¹, with a note of how G goes with A₂₂."""
     _log.info("building relationships of %s: %s", name, source.kind)
     assert config.genotypes is not None
+    place = f"{config.path.name}: [relationships] {name}"
     memory, notes = config.options.memory_bytes, list[str]()
     related: Pedigree | RelationshipInverse | None = pedigree
     if source.kind == "single_step":
         assert pedigree is not None
-        related = _around_genotypes(config, name, source, pedigree, records, genotypes, notes)
-        made = around_pedigree(source, genotypes, related, memory)
+        related = _around_genotypes(config, name, source, pedigree, records, genotyped.genotypes, notes)
+        made = around_pedigree(source, place, genotyped, related, memory)
     else:
-        made = of_genotyped_animals(source, genotypes, pedigree if uses_pedigree(source) else None, memory)
+        made = of_genotyped_animals(source, place, genotyped, pedigree if uses_pedigree(source) else None, memory)
+    if config.marker_tests and made.inverse.genomic is not None and made.inverse.genomic.form == "markers":
+        raise ConfigurationError(
+            f'{place} has form = "auto", which comes to "markers" here, and [results] marker_tests need a factor; write form = '
+            '"explicit" if memory bears it (`breedblup check` without marker_tests prints the bytes), or leave marker_tests out'
+        )
     agreement = agreement_notes(made.inverse, related, config.genotypes.agreement)
     return replace(made, notes=(*notes, *made.notes, *agreement))
 

@@ -20,8 +20,12 @@ from breedblup.run.relationship_schema import (
     Groups,
     PedigreeKind,
     RelationshipSection,
+    refuse_marker_tests,
 )
 from breedblup.run.schema import Sections
+
+RIDGE_ALONE = 0.01
+"""Added to the diagonal where only genotyped animals are evaluated, and the file says nothing that makes G regular."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class FromGenotypes:
         How the inverse is had; the core of APY: a file with ids, a number of animals, or a share of the variation in G.
     gamma
         File with Γ; None with ``groups`` of metafounders: estimated from the genotypes.
+    ridged
+        Whether the ridge is `RIDGE_ALONE`, unasked.
     """
 
     kind: GenomicKind
@@ -82,6 +88,7 @@ class FromGenotypes:
     gamma: Path | None = None
     group_equations: GroupEquations | None = None
     prune: bool = False
+    ridged: bool = False
 
     @property
     def files(self) -> dict[str, Path]:
@@ -113,6 +120,9 @@ def sources_of(place: Path, sections: Sections, model: Model) -> Mapping[str, So
     _check_genotypes(place.name, sections, chosen)
     _check_of_sires(place.name, sections, chosen)
     _check_groups(place.name, sections, chosen)
+    if sections.results.marker_tests and sections.relationships is not None:
+        grouped = sections.pedigree is not None and sections.pedigree.grouped
+        refuse_marker_tests(place.name, sections.relationships, grouped=grouped)
     if "animal" in usable and "animal" not in chosen:
         listed = (
             'add animal = "pedigree" to [relationships], which has to list it too where it is given'
@@ -195,6 +205,9 @@ def _genomic(place: Path, name: str, section: RelationshipSection, kind: Genomic
     given = section.model_dump(include=set(G_KEYS), exclude_none=True)
     if section.groups == "metafounders" and section.frequency_file is None:
         given = {"frequencies": "half"} | given  # Γ is on their scale
+    ridged = kind != "single_step" and section.blend is None and section.ridge is None
+    if ridged:
+        given["ridge"] = RIDGE_ALONE
     try:
         options = GenomicOptions(**given)
     except ModelError as wrong:
@@ -207,7 +220,7 @@ def _genomic(place: Path, name: str, section: RelationshipSection, kind: Genomic
     return FromGenotypes(
         kind, options, path(section.frequency_file), path(section.weight_file),
         "apy" if core is not None else section.form, core, section.tau, section.omega, section.groups, section.ratio,
-        None if section.gamma == ESTIMATED else path(section.gamma), section.group_equations, section.prune,
+        None if section.gamma == ESTIMATED else path(section.gamma), section.group_equations, section.prune, ridged,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ that holds all markers, at the same variances (Chen, Steibel & Tempelman 2017).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,15 +28,15 @@ from breedblup.adjustment.markers.effects import (
     refuse_other_than_g,
 )
 from breedblup.adjustment.markers.reliability import reliability_factor
-from breedblup.analysis import Monitor, Prepared, evaluate_prepared, prepare
+from breedblup.analysis import Monitor, Prepared, evaluate_by_factor, prepare
 from breedblup.analysis.options import EvaluateOptions
 from breedblup.analysis.preparation import check_kinds
-from breedblup.errors import ResourceError, counted
+from breedblup.errors import ResourceError, counted, gib
 from breedblup.evaluation import Evaluation
 from breedblup.genotypes import CentredGenotypes
 from breedblup.model import Model
 from breedblup.pedigree import Pedigree
-from breedblup.plan import gib, memory_budget
+from breedblup.plan import memory_budget
 from breedblup.relationship import RelationshipInverse
 from breedblup.relationship.genomic_matrix import GenomicPart
 from breedblup.solvers.cholesky import CholeskyFactor
@@ -146,6 +146,31 @@ def marker_inference(
     InputError, NumericalError
         As `evaluate`.
     """
+    prepared = prepare_inference(
+        model, records, variances, relationships, terms=(term,), options=options, monitor=monitor
+    )
+    evaluation, factor = evaluate_by_factor(prepared, monitor=monitor)
+    assert factor is not None
+    return infer_markers(prepared, evaluation, factor, term=term, factor_bytes=factor_bytes)
+
+
+def prepare_inference(
+    model: Model,
+    records: Any,
+    variances: VarianceComponents,
+    relationships: Mapping[str, Pedigree | RelationshipInverse],
+    *,
+    terms: Sequence[str | None] = (None,),
+    options: EvaluateOptions = EvaluateOptions(),
+    monitor: Monitor | None = None,
+) -> Prepared:
+    """Everything up to the solution by a factor of all equations, from which markers of some terms can be tested.
+
+    Raises
+    ------
+    ModelError, ResourceError, InputError
+        As `marker_inference` does.
+    """
     check_kinds(model, relationships, options, EvaluateOptions)
     _refuse_markers_form(relationships)
     try:
@@ -153,18 +178,31 @@ def marker_inference(
         prepared = prepare(model, records, variances, relationships, options=exact, monitor=monitor)
     except ResourceError as failure:
         raise ResourceError(f"exact p-values of markers need a factor of all equations: {failure}") from None
-    of_markers, part = genomic_term(prepared.design.random, term)
-    refuse_other_than_g(of_markers, part, "p-values of markers rest on var(û) = Gσ² - PEV", "explicit with τ = ω = 1")
-    _refuse_beyond_memory(part, len(of_markers.coordinates), options)
-    evaluation = evaluate_prepared(prepared, monitor=monitor)
-    effects = marker_effects(evaluation, of_markers.name)
-    found = _duals_variances(prepared, effects, part)
+    for term in terms:
+        found, part = genomic_term(prepared.design.random, term)
+        refuse_other_than_g(found, part, "p-values of markers rest on var(û) = Gσ² - PEV", "explicit with τ = ω = 1")
+        _refuse_beyond_memory(part, len(found.coordinates), options)
+    return prepared
+
+
+def infer_markers(
+    prepared: Prepared,
+    evaluation: Evaluation,
+    factor: CholeskyFactor,
+    *,
+    term: str | None = None,
+    factor_bytes: int = FACTOR_BYTES,
+) -> MarkerInference:
+    """Effects of markers with their errors, from an evaluation that was prepared by `prepare_inference` and its factor."""
+    found_term, part = genomic_term(prepared.design.random, term)
+    effects = marker_effects(evaluation, found_term.name)
+    found = _duals_variances(prepared, factor, effects, part)
     errors = np.column_stack([np.sqrt(_variances(part.matrix.z, one)) for one in found])
     prior = part.matrix.z.scale[:, None] * np.sqrt(effects.variances)
     known = errors > np.sqrt(NO_INFORMATION) * prior
-    factor = reliability_factor(part.matrix, found, factor_bytes)
     said = f"errors from the exact PEV of {counted(len(part.matrix), 'genotyped animal')}"
-    effects = replace(effects, factor=factor, made=(*effects.made, said))
+    kept = reliability_factor(part.matrix, found, factor_bytes)
+    effects = replace(effects, factor=kept, made=(*effects.made, said))
     return MarkerInference(effects, np.where(known, errors, np.nan), evaluation)
 
 
@@ -187,11 +225,11 @@ def _refuse_beyond_memory(part: GenomicPart, width: int, options: EvaluateOption
         )
 
 
-def _duals_variances(prepared: Prepared, effects: MarkerEffects, part: GenomicPart) -> list[_Array]:
+def _duals_variances(
+    prepared: Prepared, factor: CholeskyFactor, effects: MarkerEffects, part: GenomicPart
+) -> list[_Array]:
     """W of each trait or effect, n × n."""
     k = prepared.layout.index_of(effects.term)
-    assert prepared.symbolic is not None
-    factor = prepared.symbolic.factorise(prepared.pattern.equations(prepared.variances).lhs)
     matrix = part.matrix.dense()
     cholesky = scipy.linalg.cho_factor(matrix, lower=True)
     found = []

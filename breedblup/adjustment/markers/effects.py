@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,20 @@ class MarkerEffects:
                 f"Effects of {counted(len(self), 'marker')} on {of} ({self.term})",
                 f"  digest       {self.digest[:16]}",
                 f"  reliability  {known}",
-                *(f"  made         {statement}" for statement in self.made),
+                *(f"  made         {statement}" for statement in self.made[:1]),
+                *([f"  and {counted(len(self.made) - 1, 'more statement')} in .made"] if len(self.made) > 1 else []),
             ]
         )
+
+
+def refuse_other_than_effects(value: object, function: str) -> None:
+    """`ModelError` unless a value that a function was given is `MarkerEffects`; a path is told how to be read."""
+    if isinstance(value, MarkerEffects):
+        return
+    path = fspath(value) if isinstance(value, str | PathLike) else None
+    found = f"a {type(value).__name__}" if path is None else f"the path {path!r}"
+    call = "marker_effects(evaluation)" if path is None else f"read_marker_effects({path!r})"
+    raise ModelError(f"{function} takes effects of markers, found {found} -> make them first, with {call}")
 
 
 def column_names(coordinates: Sequence[tuple[str, str]]) -> list[str]:
@@ -162,13 +174,18 @@ def marker_effects(evaluation: Evaluation, term: str | None = None) -> MarkerEff
     Raises
     ------
     ModelError
-        If there is no such term, or G is not made of copies of an allele (dominance).
+        If it is no evaluation, there is no such term, or G is not made of copies of an allele (dominance).
 
     Notes
     -----
     Effects are per copy of the counted allele, whatever the method and weights of G: the best linear unbiased predictions in the
     model g ~ N(0, σ²S²), S the scales of Z.
     """
+    if not isinstance(evaluation, Evaluation):
+        raise ModelError(
+            f"marker_effects takes an evaluation, found a {type(evaluation).__name__} -> evaluate first; stored effects are "
+            "read by read_marker_effects"
+        )
     found, part = genomic_term((one.term for one in evaluation.effects.values()), term)
     key = found.name
     matrix, dual = part.matrix, evaluation.duals[key]

@@ -9,12 +9,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.adjustment.markers.effects import MarkerEffects, genomic_term, marker_effects, refuse_other_than_g
+from breedblup.adjustment.markers.effects import (
+    MarkerEffects,
+    genomic_term,
+    marker_effects,
+    refuse_other_than_effects,
+    refuse_other_than_g,
+)
 from breedblup.errors import GenotypeError, ModelError, PedigreeError, counted, name_some
 from breedblup.evaluation import Evaluation
 from breedblup.frames import positions
 from breedblup.genotypes import CentredGenotypes, Genotypes
-from breedblup.genotypes.matching import Flips, Palindromes, match_markers
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
+from breedblup.genotypes.matching import (
+    Flips,
+    MarkerMatch,
+    Palindromes,
+    UnknownAlleles,
+    match_markers,
+    refuse_other_choices,
+)
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.relationship.blending import IdentityBlend
@@ -53,6 +67,7 @@ def predict_genomic(
     *,
     flips: Flips = "repair",
     palindromes: Palindromes = "refuse",
+    unknown_alleles: UnknownAlleles = "refuse",
     missing_markers: MissingMarkers = "error",
 ) -> pl.DataFrame:
     """Direct genomic values: what the markers of new animals say, by effects that were stored.
@@ -63,9 +78,9 @@ def predict_genomic(
         From `marker_effects`, `marker_inference` or a file.
     genotypes
         Of the new animals; markers are found by name, in any order, and more of them do no harm.
-    flips, palindromes
-        Markers that count the other allele, or are read from the other strand: as `match_markers` takes them, which also
-        tells which they are.
+    flips, palindromes, unknown_alleles
+        Markers that count the other allele, are read from the other strand, or of which alleles are not known: as
+        `match_markers` takes them, which also tells which they are.
     missing_markers
         Markers of the effects that the genotypes lack: ``error``, or ``mean``: every animal has the mean of the evaluation.
 
@@ -79,11 +94,29 @@ def predict_genomic(
     Raises
     ------
     GenotypeError
-        If markers are missing, alleles do not agree, or no animal has a genotype.
+        If markers are missing, alleles do not agree or are not known, or no animal has a genotype.
     ModelError
-        If an option is not one of its values.
+        If an option is not one of its values, or effects are none.
     """
-    matched = _matched(effects, genotypes, flips, palindromes, missing_markers)
+    refuse_other_than_effects(effects, "predict_genomic")
+    refuse_other_than_genotypes(genotypes, "predict_genomic")
+    match = match_markers(
+        genotypes, effects.markers, flips=flips, palindromes=palindromes, unknown_alleles=unknown_alleles
+    )
+    return predict_matched(effects, genotypes, match, missing_markers)
+
+
+def predict_matched(
+    effects: MarkerEffects, genotypes: Genotypes, match: MarkerMatch, missing_markers: MissingMarkers = "error"
+) -> pl.DataFrame:
+    """What `predict_genomic` gives, from genotypes whose markers were found among those of the effects.
+
+    Raises
+    ------
+    GenotypeError, ModelError
+        As `predict_genomic` does.
+    """
+    matched = _oriented(effects, genotypes, match, missing_markers)
     direct = matched.per_copy.multiply(np.ascontiguousarray(effects.estimates[matched.chosen]))
     values = direct + effects.intercept - effects.base
     return _table(effects, matched, values, _reliabilities(effects, matched))
@@ -97,6 +130,7 @@ def predict_from_evaluation(
     term: str | None = None,
     flips: Flips = "repair",
     palindromes: Palindromes = "refuse",
+    unknown_alleles: UnknownAlleles = "refuse",
     missing_markers: MissingMarkers = "error",
 ) -> pl.DataFrame:
     """Breeding values that a full run with new genotyped animals added would give them, without running it.
@@ -113,7 +147,7 @@ def predict_from_evaluation(
         Of the new animals. Those of the evaluation get back what it gave them.
     pedigree
         Of the new animals and all that were genotyped, or a relationship inverse made of it; needed where G was blended with A₂₂.
-    term, flips, palindromes, missing_markers
+    term, flips, palindromes, unknown_alleles, missing_markers
         As `marker_effects` and `predict_genomic` take them.
 
     Returns
@@ -131,38 +165,31 @@ def predict_from_evaluation(
     GenotypeError
         As `predict_genomic` does.
     """
+    refuse_other_than_genotypes(genotypes, "predict_from_evaluation")
     effects = marker_effects(evaluation, term)
     found_term, part = genomic_term((one.term for one in evaluation.effects.values()), term)
     why = "predictions of new animals are those of a full run where these animals are related by G"
     refuse_other_than_g(found_term, part, why, "explicit, components or markers, τ = ω = 1, or take predict_genomic")
-    found = predict_genomic(effects, genotypes, flips=flips, palindromes=palindromes, missing_markers=missing_markers)
+    found = predict_genomic(
+        effects, genotypes, flips=flips, palindromes=palindromes, unknown_alleles=unknown_alleles,
+        missing_markers=missing_markers,
+    )  # fmt: skip
     polygenic = _polygenic(part.matrix, evaluation.duals[effects.term], genotypes.ids, pedigree)
     column = pl.Series("polygenic", polygenic.T.ravel())
     return found.with_columns(pl.col("gebv") + column, column, reliability=pl.lit(None, dtype=pl.Float64))
 
 
-def _matched(
-    effects: MarkerEffects,
-    genotypes: Genotypes,
-    flips: Flips,
-    palindromes: Palindromes,
-    missing_markers: MissingMarkers,
+def _oriented(
+    effects: MarkerEffects, genotypes: Genotypes, match: MarkerMatch, missing_markers: MissingMarkers
 ) -> _Matched:
-    """Find the markers of the effects among those of new genotypes, and orient them."""
-    for name, given, allowed in (
-        ("flips", flips, ("repair", "refuse")),
-        ("palindromes", palindromes, ("refuse", "as_written")),
-        ("missing_markers", missing_markers, ("error", "mean")),
-    ):
-        if given not in allowed:
-            raise ModelError(f"{name} is {given!r}; it can be {' or '.join(map(repr, allowed))}")
+    """The markers of the effects that new genotypes have, oriented as the effects are."""
+    refuse_other_choices(missing_markers=(missing_markers, ("error", "mean")))
     if not len(genotypes):
         raise GenotypeError(f"{genotypes.source}: there are no animals to predict -> give their genotypes")
-    match = match_markers(genotypes, effects.markers, flips=flips, palindromes=palindromes)
     if match.lacking and missing_markers == "error":
         raise GenotypeError(
             f"{genotypes.source}: {counted(len(match.lacking), 'marker')} of the {len(effects):,} that have effects are lacking: "
-            f"{name_some(match.lacking)} -> impute them, or take missing_markers='mean', which lowers the accuracy"
+            f'{name_some(match.lacking)} -> impute them, or take missing_markers="mean", which lowers the accuracy'
         )
     chosen = np.flatnonzero(match.position >= 0)
     swapped, centre = match.swapped[chosen], effects.centre[chosen]

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.adjustment.markers.effects import MarkerEffects
+from breedblup.adjustment.markers.effects import MarkerEffects, refuse_other_than_effects
 from breedblup.errors import GenotypeError, ModelError, counted, name_some
 from breedblup.genotypes import CentredGenotypes, Genotypes
+from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 
 _Array = NDArray[np.float64]
 
@@ -44,10 +45,12 @@ def window_variances(
     Raises
     ------
     ModelError
-        If size is below 1, the unit is neither, or base pairs are asked for and positions are not known.
+        If effects are none, size is below 1, the unit is neither, or base pairs are asked for and positions are not known.
     GenotypeError
-        If the markers are not those of the effects.
+        If it is no genotypes, or the markers are not those of the effects.
     """
+    refuse_other_than_effects(effects, "window_variances")
+    refuse_other_than_genotypes(genotypes, "window_variances")
     _check(size, unit)
     order = _along_the_genome(effects.markers)
     places = _same_markers(effects, genotypes)[order]

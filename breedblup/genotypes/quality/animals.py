@@ -6,17 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.genotypes.planes import planes_by_block
 from breedblup.genotypes.quality.workspace import Workspace
-from breedblup.kernels.mendelian import add_animal_counts
+from breedblup.kernels.genotypes import animal_code_counts
 
 
 def animal_counts(genotypes: Genotypes) -> NDArray[np.int64]:
     """Calls of each animal, and heterozygotes among them (n × 2)."""
-    counts = np.zeros((len(genotypes), 2), dtype=np.int64)
-    for _, (first, second) in planes_by_block(genotypes):
-        add_animal_counts(first, second, counts)
-    return counts
+    codes = np.empty((len(genotypes), 4), dtype=np.int64)
+    animal_code_counts(genotypes.packed, genotypes.rows, genotypes.places, codes)
+    return np.stack([genotypes.shape[1] - codes[:, 1], codes[:, 2]], axis=1)
 
 
 def check_animal_calls(work: Workspace) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError
-from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.genotypes import Genotypes, refuse_other_than_genotypes
 from breedblup.genotypes.quality.animals import check_animal_calls
 from breedblup.genotypes.quality.duplicates import check_duplicates
 from breedblup.genotypes.quality.exclusions import exclude_listed, listed_exclusions, merged_exclusions
@@ -22,7 +22,7 @@ from breedblup.genotypes.quality.markers import (
 )
 from breedblup.genotypes.quality.mendelian import CONFLICTS, check_parents
 from breedblup.genotypes.quality.report import QualityResult
-from breedblup.genotypes.quality.sex import check_sex, known_sexes
+from breedblup.genotypes.quality.sex import check_sex, known_sexes, refuse_other_than_pedigree
 from breedblup.genotypes.quality.thresholds import STANDARD, GenotypeQuality
 from breedblup.genotypes.quality.workspace import STEPS, Workspace
 from breedblup.pedigree import Pedigree
@@ -57,8 +57,12 @@ def check_genotypes(
     ------
     GenotypeError
         If nothing is left after a check, a check whose severity is ``stop`` finds something, or sexes or exclusions
-        cannot be read.
+        cannot be read; if it is given something else than genotypes.
+    ModelError
+        If the pedigree is none.
     """
+    refuse_other_than_genotypes(genotypes, "check_genotypes")
+    refuse_other_than_pedigree(pedigree, "check_genotypes")
     work = Workspace.of(genotypes, quality)
     recorded = known_sexes(genotypes, sex, pedigree)
     listed = listed_exclusions(exclusions)
@@ -76,11 +80,12 @@ def check_genotypes(
         conflicts, of_markers = check_parents(work, pedigree)
     exclude_not_autosomal(work)
     found = {kind: work.table(kind) for kind in ("animals", "markers")}
+    kept = work.kept()
     animals = pl.DataFrame({"animal": genotypes.ids, "call_rate": rates, "heterozygosity": heterozygosity})
     return QualityResult(
-        work.kept(),
+        kept,
         quality,
-        _frequencies(work),
+        _frequencies(work, kept),
         _of(found["animals"], "excluded"),
         _of(found["markers"], "excluded"),
         _of(found["animals"], "reported"),
@@ -90,7 +95,7 @@ def check_genotypes(
         sexes,
         pl.DataFrame(work.steps, schema=STEPS, orient="row"),
         animals.fill_nan(None),
-        _with_conflicts(table_of_markers(genotypes, work.autosomal), of_markers),
+        _with_conflicts(table_of_markers(work), of_markers),
         merged_exclusions(listed, work),
         tuple(work.notes),
     )
@@ -126,11 +131,11 @@ def check_diagonal(result: QualityResult, diagonal: NDArray[np.float64]) -> Qual
         numbers = np.flatnonzero(outside & work.animals)
         work.apply("animals", numbers, why, values[numbers], threshold, severity)
     work.end_step("diagonal of G")
-    found = work.table("animals")
+    found, kept = work.table("animals"), work.kept()
     return replace(
         result,
-        genotypes=work.kept(),
-        frequencies=result.frequencies if result.quality.frequencies == "all" else _frequencies(work),
+        genotypes=kept,
+        frequencies=result.frequencies if result.quality.frequencies == "all" else _frequencies(work, kept),
         excluded_animals=pl.concat([result.excluded_animals, _of(found, "excluded")]),
         reported_animals=pl.concat([result.reported_animals, _of(found, "reported")]),
         steps=pl.concat([result.steps, pl.DataFrame(work.steps[1:], schema=STEPS, orient="row")]),
@@ -139,11 +144,11 @@ def check_diagonal(result: QualityResult, diagonal: NDArray[np.float64]) -> Qual
     )
 
 
-def _frequencies(work: Workspace) -> NDArray[np.float64]:
+def _frequencies(work: Workspace, kept: Genotypes) -> NDArray[np.float64]:
     """Frequencies at the markers that are kept, of all animals or of those that are kept."""
     if work.quality.frequencies == "all":
         return work.genotypes.frequencies[work.markers]
-    return work.kept().frequencies.copy()
+    return kept.frequencies.copy()
 
 
 def _of(found: pl.DataFrame, outcome: str) -> pl.DataFrame:

@@ -9,7 +9,7 @@ the drawn markers, missing ones included, are always compared, each with the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,9 @@ INFORMATIVE = 4096
 
 NEIGHBOURS = 50
 """Animals with equal calls in a band that each is compared with at most: few markers tell many animals apart badly."""
+
+TOGETHER = 1 << 21
+"""Candidate pairs, about, that are held before those that are not alike are dropped."""
 
 MARGIN = 0.1
 """By which agreement at the drawn markers may lie below the threshold; by chance at 1,000 markers less often than 1e-8."""
@@ -59,9 +62,12 @@ def check_duplicates(work: Workspace, pedigree: Pedigree | None) -> pl.DataFrame
         at = pedigree.positions_of(kept.ids)
         twins = (at[pairs[:, 0]] >= 0) & (at[pairs[:, 0]] == at[pairs[:, 1]])
     worse = _worse(kept, pairs[~twins])
-    values = np.array([share[~twins][(pairs[~twins] == animal).any(axis=1)].max() for animal in worse])
+    highest = np.zeros(len(kept))
+    np.maximum.at(highest, pairs[~twins], share[~twins, None])
     severities = work.quality.severities
-    work.apply("animals", numbers[worse], "duplicate", values, work.quality.duplicate_share, severities.duplicates)
+    work.apply(
+        "animals", numbers[worse], "duplicate", highest[worse], work.quality.duplicate_share, severities.duplicates
+    )
     work.end_step("duplicates")
     return pl.DataFrame(
         {
@@ -82,9 +88,7 @@ def duplicate_pairs(
     if min(genotypes.shape) == 0:
         return np.empty((0, 2), dtype=np.int32), np.empty(0, dtype=np.int64), np.empty(0)
     sketch = planes_at(genotypes, _drawn_markers(genotypes, seed))
-    pairs = _candidates(sketch)
-    alike = _agreement([sketch], pairs)[1] >= share - MARGIN
-    pairs = pairs[alike]
+    pairs = _alike(sketch, share - MARGIN)
     chosen, places = np.unique(pairs, return_inverse=True)
     among = of_rows(genotypes, chosen.astype(np.int64))
     local = places.reshape(pairs.shape).astype(np.int32)
@@ -106,11 +110,40 @@ def _drawn_markers(genotypes: Genotypes, seed: int) -> NDArray[np.int64]:
     return np.concatenate([rng.permutation(best) for _ in range(rounds)])[:wanted]
 
 
-def _candidates(sketch: Planes) -> NDArray[np.int32]:
-    """Pairs that agree in a band, and each animal with the first of those that agree in all."""
+def _alike(sketch: Planes, least: float) -> NDArray[np.int32]:
+    """Candidates that agree at a share of the drawn markers, in order; the others are dropped as they come."""
+    kept = np.empty(0, dtype=np.int64)
+    pending: list[NDArray[np.int64]] = []
+    for coded in _candidates(sketch):
+        pending.append(coded)
+        if sum(part.size for part in pending) >= max(TOGETHER, kept.size):
+            kept, pending = _with_alike(sketch, kept, pending, least), []
+    return _decoded(_with_alike(sketch, kept, pending, least))
+
+
+def _with_alike(
+    sketch: Planes, kept: NDArray[np.int64], pending: list[NDArray[np.int64]], least: float
+) -> NDArray[np.int64]:
+    """Codes of the pairs that are kept, and of those among others that are alike, in order."""
+    if not pending:
+        return kept
+    new = np.setdiff1d(np.unique(np.concatenate(pending)), kept, assume_unique=True)
+    return np.asarray(np.union1d(kept, new[_agreement([sketch], _decoded(new))[1] >= least]))
+
+
+def _coded(one: NDArray[np.integer], other: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Each pair as one number, the smaller in its upper half."""
+    return np.asarray(np.minimum(one, other).astype(np.int64) << 32 | np.maximum(one, other).astype(np.int64))
+
+
+def _decoded(coded: NDArray[np.int64]) -> NDArray[np.int32]:
+    return np.stack([coded >> 32, coded & 0xFFFFFFFF], axis=1).astype(np.int32)
+
+
+def _candidates(sketch: Planes) -> Iterator[NDArray[np.int64]]:
+    """Codes of pairs that agree in a band, and of each animal with the first of those that agree in all."""
     first, second = sketch
     keys = (first.view(np.uint16).astype(np.uint32) << np.uint32(BAND)) | second.view(np.uint16)
-    found = []
     for band in range(keys.shape[1]):
         key = np.ascontiguousarray(keys[:, band])
         order = np.argsort(key, kind="stable").astype(np.int32)
@@ -119,15 +152,12 @@ def _candidates(sketch: Planes) -> NDArray[np.int32]:
             equal = ordered[apart:] == ordered[:-apart]
             if not equal.any():
                 break
-            found.append(np.stack([order[:-apart][equal], order[apart:][equal]], axis=1))
+            yield _coded(order[:-apart][equal], order[apart:][equal])
     whole = np.ascontiguousarray(np.hstack([first, second])).view(np.dtype((np.void, 16 * first.shape[1]))).ravel()
     _, leaders, members = np.unique(whole, return_index=True, return_inverse=True)
     leading = leaders[members]
     later = np.flatnonzero(leading != np.arange(leading.size))
-    found.append(np.stack([leading[later], later], axis=1).astype(np.int32))
-    pairs = np.sort(np.concatenate(found), axis=1)
-    coded = np.unique(pairs[:, 0].astype(np.int64) << 32 | pairs[:, 1])
-    return np.stack([coded >> 32, coded & 0xFFFFFFFF], axis=1).astype(np.int32)
+    yield _coded(leading[later], later)
 
 
 def _agreement(blocks: Iterable[Planes], pairs: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from breedblup.errors import GenotypeError
+from breedblup.errors import GenotypeError, name_some
 from breedblup.frames import as_table
 from breedblup.genotypes.quality.workspace import Workspace
 
@@ -23,9 +23,11 @@ def listed_exclusions(given: Any) -> pl.DataFrame:
     kinds, names = table.text("kind"), table.text("name")
     wrong = (~kinds.is_in(["animal", "marker"]).fill_null(False) | names.is_null()).to_numpy()
     if wrong.any():
+        pairs = dict.fromkeys((kinds[row], names[row]) for row in np.flatnonzero(wrong).tolist())
+        found = "; ".join(f"kind {name_some([kind])}, name {name_some([name])}" for kind, name in list(pairs)[:3])
         raise GenotypeError(
-            f"{table.places(np.flatnonzero(wrong))}: an exclusion needs a kind, 'animal' or 'marker', and a name "
-            "-> correct the rows"
+            f"{table.places(np.flatnonzero(wrong))}: an exclusion needs a kind, 'animal' or 'marker', and a name, "
+            f"found {found} -> correct the rows"
         )
     why = table.text("why") if "why" in table.frame.columns else pl.Series([None] * len(names), dtype=pl.String)
     frame = pl.DataFrame({"kind": kinds, "name": names, "why": why.fill_null("listed")})

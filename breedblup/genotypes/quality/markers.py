@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.quality.sex import note_sex_chromosome
 from breedblup.genotypes.quality.workspace import Workspace
 from breedblup.kernels.homozygosity import exact_probabilities
 
@@ -45,12 +46,17 @@ def check_frequencies(work: Workspace) -> None:
     )  # fmt: skip
     work.end_step("allele frequencies")
     tested = np.flatnonzero(~single & ~rare & work.autosomal[numbers])
-    probability, deviation = hardy_weinberg(kept.counts[tested])
+    if work.animals.all():
+        work.exact_tests = hardy_weinberg(work.genotypes.counts)
+        probability, deviation = (of[numbers[tested]] for of in work.exact_tests)
+    else:
+        probability, deviation = hardy_weinberg(kept.counts[tested])
     fails = (probability < quality.hardy_weinberg) & (np.abs(deviation) > quality.heterozygosity_deviation)
     work.apply(
         "markers", numbers[tested[fails]], "Hardy-Weinberg proportions", probability[fails], quality.hardy_weinberg,
         severities.hardy_weinberg,
     )  # fmt: skip
+    note_sex_chromosome(work, numbers[tested], fails, "out of Hardy-Weinberg proportions")
     work.end_step("Hardy-Weinberg proportions")
 
 
@@ -80,12 +86,13 @@ def hardy_weinberg(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDAr
     return probability, whole[:, 1] / called - 2 * p * (1 - p)
 
 
-def table_of_markers(genotypes: Genotypes, autosomal: NDArray[np.bool_]) -> pl.DataFrame:
+def table_of_markers(work: Workspace) -> pl.DataFrame:
     """Call rate, frequencies and Hardy-Weinberg of every marker, as read."""
+    genotypes = work.genotypes
     counts = genotypes.counts
     called = counts[:, :3].sum(axis=1)
-    probability, deviation = hardy_weinberg(counts)
-    untested = ~autosomal | (called == 0)
+    probability, deviation = hardy_weinberg(counts) if work.exact_tests is None else work.exact_tests
+    untested = ~work.autosomal | (called == 0)
     with np.errstate(invalid="ignore"):
         share = counts[:, 1] / np.where(called > 0, called, np.nan)
     frame = pl.DataFrame(

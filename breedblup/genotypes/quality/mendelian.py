@@ -12,7 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.genotypes.planes import planes_by_block
+from breedblup.genotypes.planes import of_rows, planes_by_block
+from breedblup.genotypes.quality.sex import note_sex_chromosome
 from breedblup.genotypes.quality.workspace import Workspace
 from breedblup.kernels.mendelian import add_family_conflicts
 from breedblup.pedigree import Pedigree
@@ -62,13 +63,15 @@ def genotyped_families(genotypes: Genotypes, pedigree: Pedigree) -> NDArray[np.i
 
 
 def count_conflicts(genotypes: Genotypes, families: NDArray[np.int32]) -> FamilyCounts:
-    """Compare all families at all markers."""
+    """Compare all families at all markers; planes are made of their members only."""
     compared, conflicts = np.zeros((2, len(families), 3), dtype=np.int64)
     of_markers = np.zeros((2, genotypes.shape[1]), dtype=np.int64)
     if len(families):
-        for part, (first, second) in planes_by_block(genotypes):
+        members = np.unique(families[families >= 0])
+        local = np.where(families >= 0, np.searchsorted(members, families), -1).astype(np.int32)
+        for part, (first, second) in planes_by_block(of_rows(genotypes, members)):
             by_marker = np.zeros((numba.get_num_threads(), 2, 64 * first.shape[1]), dtype=np.int32)
-            add_family_conflicts(first, second, families, compared, conflicts, by_marker)
+            add_family_conflicts(first, second, local, compared, conflicts, by_marker)
             of_markers[:, part] = by_marker.sum(axis=0)[:, : part.stop - part.start]
     return FamilyCounts(families, compared, conflicts, of_markers[0], len(families) - of_markers[1])
 
@@ -86,9 +89,15 @@ def check_parents(work: Workspace, pedigree: Pedigree) -> tuple[pl.DataFrame, pl
     enough = counts.compared >= min(quality.fewest_compared, kept.shape[1])
     wrong = enough & (counts.rates > limits)
     table = conflict_table(kept, counts, wrong)
-    blamed, values = to_blame(counts, wrong)
-    why = "Mendelian conflicts with parents"
-    work.apply("animals", numbers[blamed], why, values, pair, quality.severities.mendelian)
+    blamed, values, by_both = to_blame(counts, wrong)
+    for these, why, limit in (
+        (~by_both, "Mendelian conflicts with parents", pair),
+        (by_both, "Mendelian conflicts with both parents together", trio),
+    ):
+        work.apply("animals", numbers[blamed[these]], why, values[these], limit, quality.severities.mendelian)
+    # over all families: with X among the autosomes, sons are in conflict with their sires
+    disputed = counts.marker_conflicts > quality.mendelian_errors_per_marker * counts.marker_compared
+    note_sex_chromosome(work, np.flatnonzero(work.markers & work.autosomal), disputed, "with Mendelian conflicts")
     rates = _marker_rates(kept, counts, np.asarray(wrong.any(axis=1)))
     rate = rates["rate"].fill_null(0.0).to_numpy()
     bad = np.flatnonzero(rate > quality.mendelian_errors_per_marker)
@@ -136,8 +145,10 @@ def conflict_table(genotypes: Genotypes, counts: FamilyCounts, wrong: NDArray[np
     return pl.concat(parts)
 
 
-def to_blame(counts: FamilyCounts, wrong: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Animals without which no pair or trio is in conflict, and the worst rate of each.
+def to_blame(
+    counts: FamilyCounts, wrong: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Animals without which no pair or trio is in conflict, the worst rate of each, and whether it is that of a trio.
 
     The animal in the most conflicts goes first, as long as it is in two or more that no other explains; of what is left, the
     offspring goes.
@@ -148,11 +159,13 @@ def to_blame(counts: FamilyCounts, wrong: NDArray[np.bool_]) -> tuple[NDArray[np
     worst: dict[int, float] = {}
     for animal, links in _cover(ends):
         worst[animal] = max(rates[link] for link in links)
+    by_pairs = set(worst)
     for k in np.flatnonzero(wrong[:, 2] & ~wrong[:, :2].any(axis=1)).tolist():
         if not worst.keys() & set(counts.families[k].tolist()):
             worst[int(counts.families[k, 0])] = float(counts.rates[k, 2])
-    animals = np.array(sorted(worst), dtype=np.int64)
-    return animals, np.array([worst[animal] for animal in animals.tolist()])
+    animals = sorted(worst)
+    by_both = np.array([animal not in by_pairs for animal in animals], dtype=np.bool_)
+    return np.array(animals, dtype=np.int64), np.array([worst[animal] for animal in animals]), by_both
 
 
 def _cover(ends: list[list[int]]) -> Iterator[tuple[int, list[int]]]:

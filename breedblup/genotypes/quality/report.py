@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from breedblup.genotypes.genotypes import Genotypes
 from breedblup.genotypes.quality.thresholds import GenotypeQuality
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class QualityResult:
     """What a quality control made of genotypes.
 
@@ -60,20 +60,20 @@ class QualityResult:
     excluded_markers: pl.DataFrame
     reported_animals: pl.DataFrame
     reported_markers: pl.DataFrame
-    conflicts: pl.DataFrame = field(repr=False)
-    duplicates: pl.DataFrame = field(repr=False)
-    sexes: pl.DataFrame = field(repr=False)
-    steps: pl.DataFrame = field(repr=False)
-    animals: pl.DataFrame = field(repr=False)
-    markers: pl.DataFrame = field(repr=False)
-    exclusions: pl.DataFrame = field(repr=False)
+    conflicts: pl.DataFrame
+    duplicates: pl.DataFrame
+    sexes: pl.DataFrame
+    steps: pl.DataFrame
+    animals: pl.DataFrame
+    markers: pl.DataFrame
+    exclusions: pl.DataFrame
     notes: tuple[str, ...]
-    diagonal: pl.DataFrame | None = field(default=None, repr=False)
+    diagonal: pl.DataFrame | None = None
 
     def __post_init__(self) -> None:
         self.frequencies.flags.writeable = False
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(quality_lines(self))
 
 

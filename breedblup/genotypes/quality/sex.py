@@ -8,13 +8,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from breedblup.errors import GenotypeError
+from breedblup.errors import GenotypeError, ModelError, counted
 from breedblup.genotypes.genotypes import Genotypes
 from breedblup.genotypes.quality.workspace import Workspace
 from breedblup.kernels.homozygosity import add_weights_of_calls
 from breedblup.pedigree import Pedigree
 
 UNKNOWN, MALE, FEMALE = 0, 1, 2
+
+FEWEST_FLAGGED, LEAST_SHARE, TIMES_MORE = 10, 0.2, 5
+"""Markers in question on a chromosome, their share of it, and how often that of the others, for a word on it."""
 
 WORDS = np.array(["unknown", "male", "female"])
 
@@ -27,6 +30,14 @@ SEXES = {
     "conflict": pl.Boolean,
 }
 """Columns of the table of sexes: heterozygosity relative to that expected, X markers with a call."""
+
+
+def refuse_other_than_pedigree(value: object, function: str) -> None:
+    """`ModelError` unless a value is a `Pedigree`, or None."""
+    if value is not None and not isinstance(value, Pedigree):
+        raise ModelError(
+            f"{function}: pedigree is a {type(value).__name__} -> read it with read_pedigree, or leave it out"
+        )
 
 
 def known_sexes(genotypes: Genotypes, sex: Any, pedigree: Pedigree | None) -> NDArray[np.int8]:
@@ -80,6 +91,27 @@ def check_sex(work: Workspace, recorded: NDArray[np.int8]) -> pl.DataFrame:
         "conflict": conflict,
     }
     return pl.DataFrame(frame, schema=SEXES).with_columns(pl.col("heterozygosity").fill_nan(None))
+
+
+def note_sex_chromosome(work: Workspace, numbers: NDArray[np.int64], flagged: NDArray[np.bool_], what: str) -> None:
+    """Name the chromosome that more than half of the markers in question (``flagged``) lie on: X as an autosome looks so."""
+    names = work.genotypes.markers["chromosome"].gather(numbers)
+    table = (
+        pl.DataFrame({"chromosome": names, "flagged": flagged}).group_by("chromosome").agg(pl.len(), pl.sum("flagged"))
+    )
+    if table.height < 2:
+        return
+    name, markers, found = table.sort("flagged", descending=True).row(0)
+    whole = int(flagged.sum())
+    most = found >= FEWEST_FLAGGED and 2 * found > whole
+    elsewhere = (whole - found) / (flagged.size - markers)
+    if name in (None, "0") or not most or found / markers < max(LEAST_SHARE, TIMES_MORE * elsewhere):
+        return
+    if not any(note.startswith(f"chromosome {name!r}: ") for note in work.notes):
+        work.notes.append(
+            f"chromosome {name!r}: {found:,} of {counted(whole, 'marker')} {what} lie on it, which has {markers:,}: it looks "
+            f"like a sex chromosome -> add {name!r} to x_chromosome"
+        )
 
 
 def relative_heterozygosity(genotypes: Genotypes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

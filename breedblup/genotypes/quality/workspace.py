@@ -31,6 +31,8 @@ class Workspace:
     found: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: {"animals": [], "markers": []})
     steps: list[tuple[str, int, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    present: Genotypes | None = None
+    exact_tests: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @classmethod
     def of(cls, genotypes: Genotypes, quality: GenotypeQuality) -> Workspace:
@@ -48,9 +50,11 @@ class Workspace:
         return made
 
     def kept(self, markers: NDArray[np.bool_] | None = None) -> Genotypes:
-        """Animals that are kept, at the markers that are kept, or at some of these."""
-        chosen = self.markers if markers is None else self.markers & markers
-        return of_rows(self.genotypes.at_markers(chosen), self.animals)
+        """Animals that are kept, at the markers that are kept, or at some of these; counted once for the same animals."""
+        if self.present is None or len(self.present) > int(self.animals.sum()):
+            self.present = self.genotypes if self.animals.all() else of_rows(self.genotypes, self.animals)
+            self.present.counts.flags.writeable = False
+        return self.present.at_markers(self.markers if markers is None else self.markers & markers)
 
     def apply(
         self,

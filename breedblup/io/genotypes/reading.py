@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, counted, name_some
 from breedblup.frames import Table, as_table, positions
+from breedblup.genotypes.calls import packed_calls
 from breedblup.genotypes.genotypes import Genotypes
-from breedblup.genotypes.markers import complete_markers, refuse_duplicates
+from breedblup.genotypes.markers import complete_markers, marker_table, refuse_duplicates
 from breedblup.io.genotypes.fields import check_file, read_fields, unknown_zero
 from breedblup.io.genotypes.plink import PlinkIds, read_bim, read_plink
 from breedblup.io.genotypes.text import (
@@ -27,6 +32,9 @@ from breedblup.io.genotypes.vcf import Multiallelic, read_vcf
 from breedblup.io.tables import read_table
 
 GenotypeFormat: TypeAlias = Literal["plink", "vcf", "table", "rows", "blupf90"]
+
+_CALLS = 1 << 20
+"""Calls of a frame that are expanded at a time."""
 
 _MAP_NAMES = {
     "marker": ("marker", "snp", "snp_id", "name", "id", "rs"),
@@ -51,7 +59,8 @@ def read_genotypes(
     Parameters
     ----------
     source
-        Path of a file, or a data frame (or Parquet file) with the ids in its first column and a column for each marker.
+        Path of a file, or a data frame (or Parquet file) with the ids in its first column, not in an index, and a column for
+        each marker.
     format
         ``"plink"`` (.bed, .bim, .fam), ``"vcf"``, ``"table"`` (a header with the names of the markers, one animal a line),
         ``"rows"`` (the same without a header), ``"blupf90"`` (an id and a string of 0, 1, 2 and 5). Told by the name of the
@@ -73,12 +82,14 @@ def read_genotypes(
     """
     if isinstance(missing, str):
         raise GenotypeError(f"missing is the text {missing!r} -> give a list of codes, such as [{missing!r}]")
+    missing = [str(code) for code in missing]
     if {"0", "1", "2"} & set(missing):
         raise GenotypeError(
             f"missing={list(missing)}: 0, 1 and 2 are calls and cannot be missing as well -> recode them"
         )
     if not isinstance(source, str | PathLike):
-        return _of_frame(as_table(source, "genotypes"), missing)
+        table = as_table(source, "genotypes")
+        return _of_frame(table, missing, indexed=table.backend == "pandas" and _names_rows(source.index))
     place = Path(fspath(source))
     if place.suffix == ".parquet":
         return _of_frame(read_table(place), missing)
@@ -173,27 +184,53 @@ def _format_of(place: Path, missing: Sequence[str]) -> GenotypeFormat:
 def _refuse_options(place: Path, kind: str, given: dict[str, bool]) -> None:
     for option, out_of_place in given.items():
         if out_of_place:
+            called = "a map of markers (markers=, map, --map)" if option == "markers" else option
             raise GenotypeError(
-                f"{place.name}: {option} has no meaning for genotypes of the format {kind} -> leave it out"
+                f"{place.name}: {called} has no meaning for genotypes of the format {kind} -> leave it out"
             )
 
 
-def _of_frame(table: Table, missing: Sequence[str]) -> Genotypes:
-    """Genotypes of a data frame: ids in the first column, a column for each marker."""
+def _names_rows(index: Any) -> bool:
+    """Whether the index of a pandas frame holds more than the numbers of its rows."""
+    return index.name is not None or index.inferred_type == "string"
+
+
+def _of_frame(table: Table, missing: Sequence[str], *, indexed: bool = False) -> Genotypes:
+    """Genotypes of a data frame: ids in the first column, a column for each marker; some of the columns at a time."""
     if table.frame.width < 2:
         raise GenotypeError(
             f"{table.name}: the frame has no column beside {table.frame.columns} -> add those of the markers"
         )
     name, *columns = table.frame.columns
-    cells = table.frame.select(
-        pl.when(pl.col(column).is_in(list(missing))).then(None).otherwise(pl.col(column)).alias(column)
-        if table.frame[column].dtype == pl.String
-        else pl.col(column)
-        for column in columns
-    )
     ids = table.text(name)
+    if (indexed or ids.is_duplicated().any()) and are_calls(ids.fill_null("").unique().to_list(), ["-1", *missing]):
+        raise GenotypeError(
+            f"{table.name}: the first column, {name!r}, holds calls where the ids belong -> put the ids there; those of a "
+            "pandas index with frame.reset_index()"
+        )
     refuse_duplicates(ids, "animal", table.name, None, "give each animal one row")
-    numbers = Table(cells, table.name, table.first_line)
-    calls = pl.DataFrame({column: numbers.numbers(column) for column in columns}).to_numpy()
-    codes = [float(code) for code in missing if code.replace(".", "").replace("-", "").isdigit()]
-    return Genotypes.from_calls(calls, ids, columns, missing=codes, source=table.name)
+    markers, codes = marker_table(columns), _numbers_of(missing)
+    packed = np.empty((len(columns), -(-len(ids) // 4)), dtype=np.uint8)
+    step = max(1, _CALLS // max(1, len(ids)))
+    for first in range(0, len(columns), step):
+        some = slice(first, first + step)
+        calls = np.column_stack([_calls_of(table, column, missing) for column in columns[some]])
+        packed[some] = packed_calls(calls, ids, markers["marker"][some], codes, table.name)
+    return Genotypes.from_store(ids, markers, packed, source=table.name)
+
+
+def _calls_of(table: Table, column: str, missing: Sequence[str]) -> NDArray[np.float64]:
+    """Numbers of a column, NaN where it holds a code of a missing call as text."""
+    series = table.frame[column]
+    if series.dtype == pl.String:
+        series = series.set(series.is_in(list(missing)).fill_null(False), None)
+    return Table(series.to_frame(), table.name, table.first_line).numbers(column)
+
+
+def _numbers_of(codes: Sequence[str]) -> list[float]:
+    """Those of some codes that are numbers."""
+    found = []
+    for code in codes:
+        with suppress(ValueError):
+            found.append(float(code))
+    return [number for number in found if math.isfinite(number)]

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from breedblup.errors import GenotypeError, PublishError, ResourceError, name_some
-from breedblup.genotypes.genotypes import Genotypes
+from breedblup.genotypes.genotypes import Genotypes, refuse_other_than_genotypes
 from breedblup.io.genotypes.plink import FAM_COLUMNS, MAGIC
 
 WriteFormat: TypeAlias = Literal["plink", "table", "blupf90", "vcf"]
@@ -45,12 +45,13 @@ def write_genotypes(
     Raises
     ------
     GenotypeError
-        If ids or alleles cannot be written in this format, or the name tells no format.
+        If it is no genotypes, ids or alleles cannot be written in this format, or the name tells no format.
     PublishError
         If a file is in the way, or cannot be written.
     ResourceError
         If the disk is full.
     """
+    refuse_other_than_genotypes(genotypes, "write_genotypes")
     place = Path(fspath(path))
     known: dict[str, WriteFormat] = {".bed": "plink", ".csv": "table", ".vcf": "vcf", ".txt": "blupf90"}
     kind = format or known.get(place.suffix)
@@ -81,12 +82,13 @@ def write_plink(
     Raises
     ------
     GenotypeError
-        If a name holds a blank, or ``animals`` lacks one of the animals.
+        If it is no genotypes, a name holds a blank, or ``animals`` lacks one of the animals.
     PublishError
         If a file is in the way, or cannot be written.
     ResourceError
         If the disk is full.
     """
+    refuse_other_than_genotypes(genotypes, "write_plink")
     place = Path(fspath(path))
     prefix = place.with_suffix("") if place.suffix == ".bed" else place
     beside = {suffix: prefix.with_name(prefix.name + suffix) for suffix in (".bed", ".bim", ".fam")}
