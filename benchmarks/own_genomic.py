@@ -1,8 +1,8 @@
 """A single-step evaluation of a case of `genomic_data`, as JSON: ``python benchmarks/own_genomic.py CASE KIND FILE``.
 
 KIND is ``pedigree`` (no genotypes), a form of H⁻¹ solved by PCG (``explicit``, ``apy``, ``components``, ``markers``), or
-``factor``: explicit by CHOLMOD with PEV. Breeding values, over the additive standard deviation, go to FILE. Where the memory does not
-suffice, the JSON has the reason as ``refused``.
+``factor``: explicit by CHOLMOD with PEV. Breeding values, over the additive standard deviation, go to FILE. Where the memory
+does not suffice, the JSON has the reason as ``refused``.
 """
 
 from __future__ import annotations

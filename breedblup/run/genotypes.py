@@ -158,7 +158,7 @@ def _placed(
 def _kept(genotypes: Genotypes, quality: QualityResult) -> tuple[str, ...]:
     """Notes of what the checks left out."""
     kept = quality.genotypes
-    said = [f"{genotypes.source}: {note}" for note in genotypes.notes]
+    said = [f"{genotypes.source}: {note}" for note in (*genotypes.notes, *quality.notes)]
     said += [
         f"{genotypes.source}: {kept.shape[0]:,} of {counted(genotypes.shape[0], 'animal')} and {kept.shape[1]:,} of "
         f"{counted(genotypes.shape[1], 'marker')} take part"
