@@ -485,7 +485,8 @@ def test_duplicated_genotypes_are_named(tmp_path: Path) -> None:
     message = r"G of 4 animals is not positive definite, '5' and '6' have the same genotypes -> add to its diagonal"
     with pytest.raises(bb.NotPositiveDefinite, match=message):
         bb.g_inverse(genotypes)
-    assert_refused_by_the_command(tmp_path, genomic_configuration(tmp_path, name, '"genomic"'), message)
+    without = '{ kind = "genomic", ridge = 0.0 }'
+    assert_refused_by_the_command(tmp_path, genomic_configuration(tmp_path, name, without), message)
     blended = '{ kind = "genomic", blend = 0.05, blend_with = "identity" }'
     found, _ = genomic_results(tmp_path, name, blended, animals=("5", "6"))
     evaluation = ebv_of_genotyped(genotypes, bb.GenomicOptions(blend=0.05, blend_with="identity"), ("5", "6"))
