@@ -13,13 +13,14 @@ import time
 from typing import Any
 
 import numpy as np
-from genomic_data import CASES, GenomicCase, GenomicData, genomic_data
+from genomic_data import CASES, RECORDS, GenomicCase, GenomicData, genomic_data
 from measure import peak_bytes
 from numpy.typing import NDArray
 
 import breedblup as bb
 
-HERITABILITY = 0.3
+ADDITIVE = RECORDS.heritability * RECORDS.phenotypic_variance
+RESIDUAL = RECORDS.phenotypic_variance - ADDITIVE
 CORE_SHARE = 0.98
 """Of the variance of G that the core of APY explains by its number of eigenvalues."""
 PCG = bb.EvaluateOptions(method="pcg", pev="none")
@@ -41,7 +42,7 @@ def relationship(data: GenomicData, pedigree: bb.Pedigree, kind: str) -> bb.Rela
 def run(data: GenomicData, kind: str) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Seconds, rounds and peak memory of one evaluation, and its breeding values."""
     model = bb.Model.from_formula("y ~ contemporary_group + (1 | animal)")
-    variances = bb.VarianceComponents({"animal": HERITABILITY}, residual=1 - HERITABILITY)
+    variances = bb.VarianceComponents({"animal": ADDITIVE}, residual=RESIDUAL)
     pedigree = bb.read_pedigree(data.pedigree)
     start = time.perf_counter()
     inverse = relationship(data, pedigree, kind)
@@ -60,7 +61,7 @@ def run(data: GenomicData, kind: str) -> tuple[dict[str, Any], NDArray[np.float6
         "equations": result.counts["equations"],
         "made": inverse.made[-3:],
     }
-    return measured, result.effects["animal"].solutions[:, 0] / np.sqrt(HERITABILITY)
+    return measured, result.effects["animal"].solutions[:, 0] / np.sqrt(ADDITIVE)
 
 
 def measure(case: GenomicCase, kind: str, file: str) -> dict[str, Any]:
