@@ -35,14 +35,14 @@ def test_the_pedigree_of_the_evaluation_is_asked_for() -> None:
     inverse = bb.h_inverse(pedigree, HERD.genotypes, BLENDED, form="explicit")
     evaluation = evaluated(inverse)
     young = HERD.genotypes.of_animals(HERD.genotypes.ids[:5])
-    bb.predict_from_evaluation(evaluation, young, pedigree)
+    bb.predict_from_evaluation(evaluation, young, pedigree, unknown_alleles="as_written")
     mixed = HERD.frame.with_columns(sire=HERD.frame["sire"].reverse().replace(dict.fromkeys(HERD.frame["animal"], "M")))
     others = (inverse, bb.a_inverse(pedigree, inbreeding=False), bb.read_pedigree(mixed, missing_parents=("M", "F")))
     for other in others:
         with pytest.raises(
             bb.ModelError, match="not those that G was blended with -> give the pedigree of the evaluation"
         ):
-            bb.predict_from_evaluation(evaluation, young, other)
+            bb.predict_from_evaluation(evaluation, young, other, unknown_alleles="as_written")
 
 
 def test_a22_of_h_is_refused() -> None:
