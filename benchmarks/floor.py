@@ -169,6 +169,20 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def machine_and_floors(floors: Floors) -> str:
+    """Tables of the machine and of its floors, as every result has them."""
+    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
+    return f"""| machine | |
+| --- | --- |
+{machine}
+
+Floors, measured in the same run:
+
+```
+{floor_table(floors)}
+```"""
+
+
 def floor_table(floors: Floors) -> str:
     """One line per floor, in its unit."""
     lines = []

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from floor import describe_machine, floor_table, measure_floors
+from floor import machine_and_floors, measure_floors
 from genomic_data import CASES, genomic_data
 from measure import Measured, run_in_child
 
@@ -85,14 +85,13 @@ def main() -> None:
         beside = runs["markers"]["peak"] - runs["markers"]["packed"]
         verdict = f"Peak memory beside the packed genotypes: {beside / 2**30:.2f} GiB, at most {LIMIT / 2**30:g}: "
         parts.append(table("large", runs, differences) + f"\n\n{verdict}{'pass' if beside <= LIMIT else 'fail'}.")
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     head = (
         "# Single-step evaluation by each form\n\n"
         "Written by `python benchmarks/genomic.py --large`; `benchmarks/README.md` says how to read it. One run each, in a\n"
         "process of its own that warmed its kernels on 2,000 animals; H⁻¹ is the time until it can be multiplied, the total\n"
         "goes from the pedigree to tables. PCG ends when the bound of the error is 10⁻⁶ genetic standard deviations (σ).\n"
         "Differences are from the explicit form by PCG, or from components where it was not run; APY is an approximation.\n\n"
-        f"| machine | |\n| --- | --- |\n{machine}\n\n```\n{floor_table(measure_floors())}\n```\n\n"
+        f"{machine_and_floors(measure_floors())}\n\n"
     )
     text = head + "\n\n".join(parts) + "\n"
     print(text)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from floor import Floors, describe_machine, floor_table, measure_floors
+from floor import Floors, machine_and_floors, measure_floors
 from genomic_peer import plink_seconds
 from measure import hold_pages, median_seconds
 from numpy.typing import NDArray
@@ -197,21 +197,12 @@ def _verdict(aim: str, met: bool) -> str:
 
 def heading(floors: Floors, repeats: int) -> str:
     """The machine and its floors in this run."""
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Products with genotypes
 
 Written by `python benchmarks/genomic_products.py`; medians of {repeats} repeats, five times as many of products with vectors;
 kernels warm, wall time.
 
-| machine | |
-| --- | --- |
-{machine}
-
-Floors, measured in the same run:
-
-```
-{floor_table(floors)}
-```"""
+{machine_and_floors(floors)}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

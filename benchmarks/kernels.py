@@ -19,7 +19,7 @@ import kernel_pcg
 import kernel_reading
 import kernel_relatives
 import kernel_selected_inverse
-from floor import Floors, describe_machine, floor_table, measure_floors
+from floor import Floors, machine_and_floors, measure_floors
 from measure import run_in_child
 
 HERE = Path(__file__).parent
@@ -40,21 +40,12 @@ KERNELS: dict[str, tuple[str, Rows, Sequence[str]]] = {
 
 def heading(repeats: int, floors: Floors) -> str:
     """The machine and its floors in this run."""
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Kernels
 
 Written by `python benchmarks/kernels.py`; `benchmarks/README.md` says how to read it. Medians of {repeats} repeats, kernels warm
 (fewer where a table says so); the population of `breedblup.simulation`, 20 years unless a table says otherwise.
 
-| machine | |
-| --- | --- |
-{machine}
-
-Floors, measured in the same run:
-
-```
-{floor_table(floors)}
-```"""
+{machine_and_floors(floors)}"""
 
 
 def main() -> None:

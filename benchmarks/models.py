@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from floor import Floors, describe_machine, floor_table, measure_floors
+from floor import Floors, machine_and_floors, measure_floors
 from measure import Measured, csr_bytes, round_bytes, run_in_child, typical_run
 from model_data import MODELS, write_frames
 from own_model import OPTIONS, PEDIGREE
@@ -190,7 +190,6 @@ def _verdict(differences: Sequence[float | None]) -> str:
 
 def heading(animals: int, repeats: int, floors: Floors) -> str:
     """What is measured, the machine, and its floors in this run."""
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Every kind of model, by CHOLMOD and by PCG
 
 Written by `python benchmarks/models.py`; `benchmarks/README.md` says how to read it. {animals:,} animals of
@@ -198,15 +197,7 @@ Written by `python benchmarks/models.py`; `benchmarks/README.md` says how to rea
 out; kernels were warmed on 1,000 animals and the frames loaded before the clock started. Figures are those of the run of
 median total among {repeats}, each in a process of its own.
 
-| machine | |
-| --- | --- |
-{machine}
-
-Floors, measured in the same run:
-
-```
-{floor_table(floors)}
-```"""
+{machine_and_floors(floors)}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

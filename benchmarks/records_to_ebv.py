@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from evaluation_data import RECORDS, write_frames
-from floor import Floors, describe_machine, floor_table, measure_floors
+from floor import Floors, machine_and_floors, measure_floors
 from measure import Measured, csr_bytes, round_bytes, run_in_child, typical_run
 
 from breedblup.simulation import PedigreeOptions
@@ -136,7 +136,6 @@ def _factor_rate(run: Measured) -> float:
 
 def heading(repeats: int, years: int, floors: Floors) -> str:
     """What is compared, the machine, and its floors in this run."""
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Records → EBVs
 
 Written by `python benchmarks/records_to_ebv.py`; `benchmarks/README.md` says how to read it. y = contemporary group
@@ -145,15 +144,7 @@ text ids in, data frame with EBVs out. Kernels were warmed on 1,000 animals and 
 started. Figures are those of the run of median total among {repeats}, each in a process of its own. SciPy ran to the
 rtol, found beforehand, at which its EBVs have the largest error that breedblup's have at its default tolerance.
 
-| machine | |
-| --- | --- |
-{machine}
-
-Floors, measured in the same run:
-
-```
-{floor_table(floors)}
-```"""
+{machine_and_floors(floors)}"""
 
 
 def main() -> None:

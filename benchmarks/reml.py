@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from floor import Floors, describe_machine, floor_table, measure_floors
+from floor import Floors, machine_and_floors, measure_floors
 from measure import Measured, run_in_child, typical_run
 from reml_agreement import Pair, pairs
 from reml_data import EXAMPLES, RemlCase, animal_case, few_sires, group_case, larger_models, random_mating, write_case
@@ -192,7 +192,6 @@ def verdict(found: Found) -> str:
 
 def heading(repeats: int, floors: Floors) -> str:
     """What is measured, the machine, and its floors in this run."""
-    machine = "\n".join(f"| {key} | {value} |" for key, value in describe_machine().items())
     return f"""# Variance components by AI-REML
 
 Written by `python benchmarks/reml.py`; `benchmarks/README.md` says how to read it. Data frames with text ids in, estimates
@@ -200,15 +199,7 @@ with standard errors and solutions out, starting values found from the data; ker
 model and the frames loaded before the clock started. Figures are those of the run of median total among {repeats}, each in a
 process of its own (one where a fit takes more than {LONG:g} s); a fit of less than a second is repeated within its process.
 
-| machine | |
-| --- | --- |
-{machine}
-
-Floors, measured in the same run:
-
-```
-{floor_table(floors)}
-```"""
+{machine_and_floors(floors)}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

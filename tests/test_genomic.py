@@ -19,10 +19,9 @@ from reference import (
 import breedblup as bb
 from breedblup.errors import GenotypeError, ModelError, NotPositiveDefinite, PedigreeError, ResourceError
 from breedblup.genotypes import Genotypes, cross_products
-from breedblup.relationship import dense
 from breedblup.relationship.allele_frequencies import base_frequencies
 from breedblup.relationship.blocks import a22_inverse
-from breedblup.relationship.dense import identical_pair, invert_in_place
+from breedblup.relationship.dense import identical_pair
 from breedblup.relationship.diagnostics import (
     AgreementLimits,
     check_against_pedigree,
@@ -31,6 +30,8 @@ from breedblup.relationship.gamma import gamma_from_genotypes
 from breedblup.relationship.genomic import GenomicOptions, g_inverse, genomic_matrix
 from breedblup.relationship.genomic_dominance import MARKERS, dominance_g_inverse
 from breedblup.relationship.genotyped_mean import j_factor
+from breedblup.solvers import dense
+from breedblup.solvers.dense import invert_in_place
 
 N, GENOTYPED, MARKER_COUNT = 60, 24, 200
 

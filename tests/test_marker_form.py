@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -123,8 +124,9 @@ def test_the_same_as_with_the_inverse(model: str) -> None:
         GenomicOptions(blend=0.1, blend_with="identity", tuning="none"),
         GenomicOptions(blend=0.0, ridge=0.02, tuning="none"),
         GenomicOptions(method="vanraden2", tuning="none"),
+        GenomicOptions(blend=0.1, blend_with="identity", ridge=0.02, tuning="none"),
     ],
-    ids=["identity", "ridge", "vanraden2"],
+    ids=["identity", "ridge", "vanraden2", "identity and ridge"],
 )
 def test_other_residual_parts(options: GenomicOptions) -> None:
     pedigree = without_groups()
@@ -247,10 +249,12 @@ def test_forms_of_g_that_are_refused() -> None:
     a22 = bb.a22_inverse(source, HERD.genotypes.ids)
     rows = source.positions_of(HERD.genotypes.ids)
     plain = genomic_matrix(HERD.genotypes, GenomicOptions(blend=0.0, tuning="none"), a22)
-    with pytest.raises(bb.ModelError, match="needs a residual polygenic part: G blended with A22, or with I"):
+    with pytest.raises(bb.ModelError, match="'markers' need a G that is more than markers explain, for each animal"):
         marker_inverse(source, plain, rows)
     negative = replace(genomic_matrix(HERD.genotypes, GenomicOptions(blend=0.1, tuning="none"), a22), constant=-0.1)
-    with pytest.raises(bb.ModelError, match="needs a constant of G that is not negative, tuning gives -0.1"):
+    with pytest.raises(
+        bb.ModelError, match="'markers' need a constant of G that is not negative, tuning gives a = -0.1"
+    ):
         marker_inverse(source, negative, rows)
     grouped = group_inverse(HERD.pedigree("M", "F"))
     with pytest.raises(bb.ModelError, match="'markers' takes no groups of unknown parents but metafounders"):
@@ -309,3 +313,16 @@ def test_fewer_rounds_than_the_pedigree() -> None:
     by_pedigree = solved(bb.a_inverse(pedigree), "one trait", replace(TIGHT, reduce=False)).solution
     by_markers = solved(h_inverse(pedigree, HERD.genotypes, form="markers"), "one trait", TIGHT).solution
     assert len(by_markers.rounds) <= len(by_pedigree.rounds)
+
+
+@pytest.mark.parametrize("ratio", [None, 1.0], ids=["fixed", "random"])
+@pytest.mark.parametrize("equations", ["altered", "full"])
+def test_components_beside_groups(ratio: float | None, equations: Literal["altered", "full"]) -> None:
+    source = group_inverse(HERD.pedigree("M", "F"), ratio=ratio)
+    options = GenomicOptions(tuning="none")
+    inverse = h_inverse(source, HERD.genotypes, options, form="components", group_equations=equations)
+    found, wanted = solved(inverse, "one trait", TIGHT), solved(as_stored(inverse), "one trait", DIRECT)
+    by_pcg, by_factor = (one.effects["animal"].solutions[: inverse.animals] for one in (found, wanted))
+    if ratio is None:  # only differences are estimable
+        by_pcg, by_factor = by_pcg - by_pcg[0], by_factor - by_factor[0]
+    np.testing.assert_allclose(by_pcg, by_factor, rtol=0, atol=10 * ITERATIVE)

@@ -24,8 +24,8 @@ from reference import (
 
 import breedblup as bb
 from breedblup.relationship import RelationshipInverse, dominance, dominance_inverse, sire_mgs_inverse
-from breedblup.relationship.inverse import invert_dense
 from breedblup.simulation import PedigreeOptions, simulate_pedigree
+from breedblup.solvers.dense import invert_dense
 
 PUBLISHED = ["ped_mrode2", "ped_fernando_grossman90", "ped_stress40"]
 

@@ -89,7 +89,9 @@ def test_every_form_is_h(seed: int, weights: tuple[float, float], blend_with: An
     for form in FORMS:
         given_core = population.core(form)
         if form == "components" and negative:
-            with pytest.raises(bb.ModelError, match="form 'components' needs a constant of G that is not negative"):
+            with pytest.raises(
+                bb.ModelError, match="forms 'components' and 'markers' need a constant of G that is not negative"
+            ):
                 h_inverse(population.pedigree, population.genotypes, options, form=form)
             continue
         found = h_inverse(
@@ -359,7 +361,7 @@ def test_arguments_that_do_not_fit() -> None:
     ridged = GenomicOptions(ridge=0.01, tuning="none")
     refused("inverse of βA22 plus a diagonal matrix", options=ridged, form="components")
     plain = GenomicOptions(blend=0.0, tuning="none")
-    refused("needs a G that is more than markers explain", options=plain, form="components")
+    refused("need a G that is more than markers explain", options=plain, form="components")
     with pytest.raises(bb.ModelError, match="rests on genotypes already"):
         h_inverse(h_inverse(pedigree, genotypes), genotypes)
     with pytest.raises(bb.ModelError, match="h_inverse takes a Pedigree, found a str"):
@@ -418,7 +420,10 @@ def test_plan_knows_what_a_form_cannot_do(monkeypatch: pytest.MonkeyPatch) -> No
     metafounders = bb.metafounder_inverse(population.pedigree, GAMMA)
     assert "not form 'markers': it has τ and ω of 1" in made(metafounders, options=untuned, omega=0.9)
     said = made(random, options=GenomicOptions(tuning="none", ridge=0.1))
-    assert "not form 'components': form 'components' needs the inverse of βA22 plus a diagonal matrix" in said
+    assert (
+        "not form 'components': forms 'components' and 'markers' need the inverse of βA22 plus a diagonal matrix"
+        in said
+    )
     assert "form 'explicit' by the plan" in said
 
 

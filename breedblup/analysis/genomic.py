@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from breedblup.relationship import RelationshipInverse
 from breedblup.relationship.blocks import A22Operator
 from breedblup.relationship.marker_form import MarkerOperator
 from breedblup.relationship.single_step import as_stored
+from breedblup.relationship.single_step_operator import SingleStepOperator
 from breedblup.solvers.records import Solution
 
 STORED_ENTRY = 60
@@ -106,17 +107,25 @@ def bytes_beside(layout: EquationLayout) -> int:
             continue
         if inverse.genomic.form == "explicit":
             total += 8 * inverse.genomic.rows.size**2
-        if inverse.genomic.form not in ("markers", "components"):
+        components = components_of(inverse)
+        if isinstance(inverse.operator, MarkerOperator):
+            blocks = inverse.operator.blocks
+        elif components is not None:
+            blocks = cast(A22Operator, components.a22.operator)
+        else:
             continue
-        single = inverse.operator
-        blocks = (
-            single.blocks if isinstance(single, MarkerOperator) else cast(A22Operator, cast(Any, single).a22.operator)
-        )
         of_factors = 0 if blocks.factor is None else (width + 1) * blocks.factor.symbolic.bytes
-        effects = inverse.genomic.matrix.z.centre.size
-        vectors = 8 * effects * (8 * width + 3 * (LEADING + OVERSAMPLING))
+        vectors = 8 * inverse.genomic.matrix.effects * (8 * width + 3 * (LEADING + OVERSAMPLING))
         total += of_factors + vectors + 8 * len(inverse) * (8 * width + AT_ONCE)
     return total
+
+
+def components_of(inverse: RelationshipInverse | None) -> SingleStepOperator | None:
+    """H of a term whose G⁻¹ is made of products with genotypes anyway: marker effects precondition it; None elsewhere."""
+    if inverse is None or inverse.genomic is None or not inverse.by_products:
+        return None
+    plain = inverse.genomic.form == "components" and inverse.genomic.tau == 1.0
+    return inverse.operator if plain and isinstance(inverse.operator, SingleStepOperator) else None
 
 
 def duals_by_term(layout: EquationLayout, solution: Solution) -> dict[str, NDArray[np.float64]]:

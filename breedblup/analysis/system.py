@@ -12,6 +12,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from breedblup.analysis.genomic import components_of
 from breedblup.errors import ModelError, NotPositiveDefinite, counted
 from breedblup.mme import (
     EnergyBound,
@@ -241,12 +242,7 @@ class OrderedSystem:
         return MarkerPreconditioner.of(system, stored, seen_by_records(self.system.lhs, laid_out))
 
     def _components(self, part: RemainderOfTerm) -> SingleStepOperator | None:
-        """The relationship of a term whose G⁻¹ is made of products with genotypes anyway: marker effects precondition it."""
-        inverse = self.system.equations.layout.terms[part.number].relationship
-        assert inverse is not None
-        of_components = inverse.genomic is not None and inverse.genomic.form == "components"
-        plain = of_components and inverse.genomic is not None and inverse.genomic.tau == 1.0
-        return inverse.operator if plain and isinstance(inverse.operator, SingleStepOperator) else None
+        return components_of(self.system.equations.layout.terms[part.number].relationship)
 
     def _with_components(self, part: RemainderOfTerm, whole: Preconditioner) -> Preconditioner:
         """That of marker effects where they make G⁻¹, as it was elsewhere."""

@@ -105,12 +105,12 @@ def genomic_inbreeding(
     variance = 2.0 * p * (1.0 - p)
     if not variance.any():
         raise GenotypeError(f"{genotypes.source}: inbreeding needs markers that vary; by the frequencies none does")
-    sums = np.zeros((len(genotypes), 5))
+    sums = np.zeros((len(genotypes), 6))
     add_weights_of_calls(genotypes.packed, genotypes.rows, genotypes.places, _weights(p, variance), sums)
-    called, heterozygous, expected, uniting, squares = sums.T
+    called, heterozygous, expected, uniting, squares, varying = sums.T
     with np.errstate(invalid="ignore", divide="ignore"):
         by_homozygosity = 1.0 - heterozygous / expected
-        united = uniting / _varying_calls(genotypes, variance)
+        united = uniting / varying
         homozygosity = 1.0 - heterozygous / called
     frame = pl.DataFrame(
         {
@@ -130,8 +130,8 @@ def genomic_inbreeding(
 
 
 def _weights(p: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each call adds: to calls, heterozygotes, those expected, Yang's sum, and the diagonal of G."""
-    weights = np.zeros((p.size, 4, 5))
+    """What each call adds: to calls, heterozygotes, those expected, Yang's sum, the diagonal of G, calls that vary."""
+    weights = np.zeros((p.size, 4, 6))
     varies = variance > 0.0
     for code in (0, 2, 3):
         x = COPIES[code]
@@ -141,17 +141,8 @@ def _weights(p: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[n
         united = x**2 - (1.0 + 2.0 * p) * x + 2.0 * p**2
         weights[:, code, 3] = np.where(varies, united / np.where(varies, variance, 1.0), 0.0)
         weights[:, code, 4] = np.where(varies, (x - 2.0 * p) ** 2, 0.0)
+        weights[:, code, 5] = varies
     return weights
-
-
-def _varying_calls(genotypes: Genotypes, variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Calls of each animal at markers that vary."""
-    chosen = genotypes.at_markers(variance > 0.0)
-    weights = np.zeros((chosen.shape[1], 4, 1))
-    weights[:, (0, 2, 3)] = 1.0
-    out = np.zeros((len(genotypes), 1))
-    add_weights_of_calls(chosen.packed, chosen.rows, chosen.places, weights, out)
-    return out[:, 0]
 
 
 def _runs(genotypes: Genotypes, runs: RunsOfHomozygosity) -> dict[str, NDArray[np.float64]]:

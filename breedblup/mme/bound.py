@@ -86,7 +86,7 @@ class EnergyBound:
                 related = part if term.relationship is None else self._related(k, term.relationship, part)
                 total += float(np.sum(part * (related @ covariance_of(self.layout, k, self.variances))))
         if self.markers is not None:
-            effects = left[self.layout.size :].reshape(self.markers.relationship.effects, -1)
+            effects = left[self.layout.size :].reshape(self.markers.relationship.matrix.effects, -1)
             total += float(
                 np.sum(effects * (effects @ covariance_of(self.layout, self.markers.number, self.variances)))
             )

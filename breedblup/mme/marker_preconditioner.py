@@ -95,7 +95,7 @@ class MarkerPreconditioner:
         of_others, of_genotyped = r[system.term.others] @ self.basis, r[system.term.genotyped] @ self.basis
         solved = self._eliminate(of_others)
         left = of_genotyped - self.across.T @ solved
-        genotyped = system.term.relationship.residual_multiply(left)
+        genotyped = system.term.relationship.component.multiply(left)
         solved -= self._eliminate(self.across @ genotyped)
         out[system.term.others] = solved @ self.basis.T
         out[system.term.genotyped] = genotyped @ self.basis.T
@@ -171,7 +171,7 @@ def _with_diagonal(
 def _leading(system: MarkerSystem, seen: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
     """Largest eigenvalues of W'DW with their vectors, and the mean of the others: two sweeps of random projection."""
     relationship = system.term.relationship
-    size = relationship.effects
+    size = relationship.matrix.effects
     count = min(LEADING + OVERSAMPLING, size, relationship.genotyped.size)
     start = np.random.default_rng(1).standard_normal((size, count))
     image = _informed(system, seen, start)
@@ -191,8 +191,8 @@ def _informed(system: MarkerSystem, seen: NDArray[np.float64], effects: NDArray[
     product = np.empty_like(effects)
     for first in range(0, effects.shape[1], AT_ONCE):
         some = slice(first, first + AT_ONCE)
-        own = relationship.multiply_z(effects[:, some].astype(np.float32)).astype(np.float64)
+        own = relationship.matrix.multiply_effects(effects[:, some].astype(np.float32)).astype(np.float64)
         imputed = relationship.impute(own) * seen[relationship.others, None]
         own = seen[relationship.genotyped, None] * own + relationship.collect(imputed)
-        product[:, some] = relationship.multiply_z_transposed(own.astype(np.float32))
+        product[:, some] = relationship.matrix.multiply_effects_transposed(own.astype(np.float32))
     return product

@@ -128,19 +128,19 @@ class MarkerSystem:
 
     def effects(self, x: _Vector) -> NDArray[np.float64]:
         """g, effects × c."""
-        return x[self.size :].reshape(self.term.relationship.effects, -1)
+        return x[self.size :].reshape(self.term.relationship.matrix.effects, -1)
 
     def duals(self, x: _Vector) -> NDArray[np.float64]:
         """G⁻¹u₂ = C⁻¹ã₂, genotyped × c."""
         residual = x[self.term.genotyped]
-        return self.term.relationship.residual_inverse(
+        return self.term.relationship.component.solved_beside(
             residual, self.term.relationship.blocks.multiply_inverse(residual)
         )
 
     def _parts(self, x: _Vector) -> tuple[tuple[_Vector, _Vector], tuple[_Vector, _Vector], _Vector]:
         """ã₂ and its imputation, Zg and its imputation, and (b, u)."""
         c = self.term.precision.shape[0]
-        residual, of_markers = x[self.term.genotyped], self.term.relationship.multiply_z(self.effects(x))
+        residual, of_markers = x[self.term.genotyped], self.term.relationship.matrix.multiply_effects(self.effects(x))
         imputed = self.term.relationship.impute(np.hstack([residual, of_markers]))
         whole = x[: self.size].copy()
         whole[self.term.genotyped] += of_markers
@@ -157,8 +157,8 @@ class MarkerSystem:
         own = out[self.term.genotyped] + kernel.collect(out[self.term.others])
         own += sign * (residual_by_a + markers_by_a) @ self.term.precision
         out[self.size :] = self._to_effects(own) - sign * (effects @ self.term.precision).ravel()
-        change = kernel.residual_inverse(of_residual[0], residual_by_a) - residual_by_a - markers_by_a
+        change = kernel.component.solved_beside(of_residual[0], residual_by_a) - residual_by_a - markers_by_a
         out[self.term.genotyped] -= sign * change @ self.term.precision
 
     def _to_effects(self, values: _Vector) -> _Vector:
-        return self.term.relationship.multiply_z_transposed(values).ravel()
+        return self.term.relationship.matrix.multiply_effects_transposed(values).ravel()

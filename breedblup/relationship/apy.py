@@ -23,10 +23,11 @@ from breedblup.errors import GenotypeError, ModelError, NotPositiveDefinite, cou
 from breedblup.genotypes import Genotypes
 from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.ancestry import Related, refuse_beyond
-from breedblup.relationship.dense import BLEND, factorise_in_place, refuse_singular, singular
+from breedblup.relationship.dense import BLEND, refuse_singular, singular
 from breedblup.relationship.genomic import PLAIN, GenomicOptions, matrix_alone
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
 from breedblup.relationship.inverse import RelationshipInverse
+from breedblup.solvers.dense import factorise_in_place
 
 ROWS = 2048
 """Animals outside the core whose relationships with it are found at once."""

@@ -17,10 +17,10 @@ from breedblup.errors import ModelError, counted
 from breedblup.genotypes import CentredGenotypes
 from breedblup.relationship.ancestry import refuse_beyond
 from breedblup.relationship.blending import IdentityBlend, PedigreeBlend
-from breedblup.relationship.dense import factorise_in_place
 from breedblup.relationship.genomic_matrix import GenomicMatrix
 from breedblup.relationship.inverse import RelationshipInverse
 from breedblup.relationship.remainders import Array, probed_diagonal
+from breedblup.solvers.dense import factorise_in_place
 
 MARKERS_AT_ONCE = 64
 """Columns of Z that are expanded at a time."""
@@ -38,9 +38,17 @@ class PedigreeComponent:
         """log|C|."""
         return len(self.of) * float(np.log(self.share)) + self.of.logdet
 
+    def multiply(self, vectors: Array) -> Array:
+        """C V."""
+        return self.share * self.of.multiply(vectors)
+
     def solve(self, vectors: Array) -> Array:
         """C⁻¹ V."""
-        return self.of.multiply_inverse(vectors) / self.share
+        return self.solved_beside(vectors, self.of.multiply_inverse(vectors))
+
+    def solved_beside(self, vectors: Array, by_a22: Array) -> Array:
+        """C⁻¹ V where A₂₂⁻¹ V is at hand."""
+        return by_a22 / self.share
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,17 @@ class DiagonalComponent:
         """log|C|."""
         return float(np.log(self.variances).sum())
 
+    def multiply(self, vectors: Array) -> Array:
+        """C V."""
+        return self.variances[:, None] * vectors
+
     def solve(self, vectors: Array) -> Array:
         """C⁻¹ V."""
         return vectors / self.variances[:, None]
+
+    def solved_beside(self, vectors: Array, by_a22: Array) -> Array:
+        """C⁻¹ V where A₂₂⁻¹ V is at hand."""
+        return self.solve(vectors)
 
 
 @dataclass(frozen=True)
@@ -87,14 +103,9 @@ class ComponentInverse:
     def multiply_inverse(self, vectors: Array) -> Array:
         """G⁻¹ V."""
         scaled = self.component.solve(vectors)
-        z, root = self.matrix.z, np.sqrt(self.matrix.constant)
-        inner = z.multiply_transposed(scaled)
-        if self.factor.shape[0] > inner.shape[0]:
-            inner = np.vstack([inner, root * scaled.sum(axis=0)])
+        inner = self.matrix.multiply_effects_transposed(scaled)
         inner = scipy.linalg.cho_solve((self.factor.T, True), inner, overwrite_b=True, check_finite=False)
-        effects = np.ascontiguousarray(inner[: z.centre.size])
-        explained = z.multiply(effects) + root * inner[z.centre.size :].sum(axis=0)
-        scaled -= self.component.solve(explained)
+        scaled -= self.component.solve(self.matrix.multiply_effects(inner))
         return scaled
 
     def inverse_diagonal(self) -> Array:
@@ -112,14 +123,8 @@ def component_inverse(matrix: GenomicMatrix, memory: int | None = None) -> Compo
     ResourceError
         If the factor would not fit.
     """
-    if matrix.constant < 0.0:
-        raise ModelError(
-            f"form 'components' needs a constant of G that is not negative, tuning gives a = {matrix.constant:.6g} -> choose "
-            "another tuning, or another form"
-        )
     component = component_of(matrix)
-    m = matrix.z.centre.size
-    size = m + (matrix.constant > 0.0)
+    m, size = matrix.z.centre.size, matrix.effects
     what = f"the factor of form 'components' for {counted(m, 'marker')}"
     refuse_beyond(memory, component_bytes(len(matrix), size), what, "choose form 'markers', or 'apy' with a core")
     inner = np.zeros((size, size))
@@ -135,18 +140,23 @@ def component_bytes(genotyped: int, size: int) -> int:
 
 
 def component_of(matrix: GenomicMatrix) -> PedigreeComponent | DiagonalComponent:
-    """C.
+    """C, for which G = WW' + C.
 
     Raises
     ------
     ModelError
-        If it is singular, or a sum of A₂₂ and a diagonal matrix.
+        If G has a negative constant, or C is singular, or a sum of A₂₂ and a diagonal matrix.
     """
+    if matrix.constant < 0.0:
+        raise ModelError(
+            "forms 'components' and 'markers' need a constant of G that is not negative, tuning gives "
+            f"a = {matrix.constant:.6g} -> choose another tuning, or another form"
+        )
     if isinstance(matrix.blended, PedigreeBlend):
         if matrix.added is not None:
             raise ModelError(
-                "form 'components' needs the inverse of βA22 plus a diagonal matrix, which is not sparse -> leave out the ridge "
-                "and the method of Yang et al., blend with the identity, or choose another form"
+                "forms 'components' and 'markers' need the inverse of βA22 plus a diagonal matrix, which is not sparse -> leave "
+                "out the ridge and the method of Yang et al., blend with the identity, or choose another form"
             )
         return PedigreeComponent(matrix.share, matrix.blended.of)
     variances = np.zeros(len(matrix)) if matrix.added is None else matrix.added.copy()
@@ -154,8 +164,8 @@ def component_of(matrix: GenomicMatrix) -> PedigreeComponent | DiagonalComponent
         variances += matrix.share
     if not (variances > 0.0).all():
         raise ModelError(
-            "form 'components' needs a G that is more than markers explain, for each animal -> blend it (blend=0.05), or choose "
-            "another form"
+            "forms 'components' and 'markers' need a G that is more than markers explain, for each animal -> blend it "
+            "(blend = 0.05), or choose another form"
         )
     return DiagonalComponent(variances)
 

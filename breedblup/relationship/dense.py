@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 from numpy.typing import NDArray
 
 from breedblup.errors import NotPositiveDefinite
 from breedblup.genotypes import CentredGenotypes, Genotypes
 from breedblup.relationship.genomic_matrix import GenomicMatrix
-from breedblup.relationship.inverse import SINGULAR
-
-TILE = 512
-"""Rows and columns that are copied to the other triangle at once."""
+from breedblup.solvers.dense import SINGULAR, invert_in_place
 
 BYTES_AN_ENTRY = 16
 """Of K and K⁻¹, in double precision."""
@@ -56,42 +52,6 @@ class DenseOperator:
         matrix = scipy.sparse.csr_array((self.inverse.ravel(), columns.astype(kind, copy=False), pointer), shape=(n, n))
         matrix.has_sorted_indices = True
         return matrix
-
-
-def invert_in_place(matrix: NDArray[np.float64]) -> float:
-    """Put the inverse of a symmetric matrix (C order) in its place, exactly symmetric; the log-determinant of the matrix.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        With the row of the first pivot that is negative or no more than rounding; the matrix is then spoilt.
-    """
-    logdet = factorise_in_place(matrix)
-    failed = scipy.linalg.lapack.dpotri(matrix.T, lower=1, overwrite_c=1)[1]
-    if failed:
-        raise NotPositiveDefinite(f"the pivot of row {failed - 1} is zero", int(failed) - 1)
-    mirror(matrix)
-    return logdet
-
-
-def factorise_in_place(matrix: NDArray[np.float64]) -> float:
-    """Put L', LL' the matrix (symmetric, C order), in its upper triangle, and leave the lower; the log-determinant.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        As `invert_in_place`.
-    """
-    size = matrix.shape[0]
-    diagonal = matrix.diagonal().copy()
-    failed = scipy.linalg.lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)[1]
-    if failed:
-        raise NotPositiveDefinite(f"row {failed - 1} has a non-positive pivot", int(failed) - 1)
-    pivots = matrix.diagonal()
-    rounding = np.flatnonzero(pivots**2 <= size * SINGULAR * diagonal)
-    if rounding.size:
-        raise NotPositiveDefinite(f"the pivot of row {rounding[0]} is rounding", int(rounding[0]))
-    return 2.0 * float(np.log(pivots).sum())
 
 
 def invert_genomic(matrix: GenomicMatrix) -> tuple[DenseOperator, float]:
@@ -163,15 +123,3 @@ def refuse_singular(matrix: GenomicMatrix, rows: NDArray[np.int32] | None = None
     if np.square(total).sum() <= n * SINGULAR * matrix.z.squared_lengths().sum():
         reason = "genotypes centred by their own mean frequencies add up to 0 over the animals"
         raise singular(genotypes, what, -1, reason)
-
-
-def mirror(matrix: NDArray[np.float64]) -> None:
-    """Copy the upper triangle to the lower, tile by tile."""
-    n = matrix.shape[0]
-    for first in range(0, n, TILE):
-        rows = slice(first, first + TILE)
-        tile = matrix[rows, rows]
-        tile[:] = np.triu(tile) + np.triu(tile, 1).T
-        for second in range(first + TILE, n, TILE):
-            columns = slice(second, second + TILE)
-            matrix[columns, rows] = matrix[rows, columns].T

@@ -17,15 +17,10 @@ from scipy.sparse.csgraph import connected_components
 
 from breedblup.errors import ModelError, NotPositiveDefinite, ResourceError, name_some
 from breedblup.pedigree import Pedigree
-from breedblup.relationship.inverse import (
-    DENSE_LIMIT,
-    MatrixOperator,
-    RelationshipInverse,
-    invert_dense,
-    refuse_other_pedigrees,
-)
+from breedblup.relationship.inverse import DENSE_LIMIT, MatrixOperator, RelationshipInverse, refuse_other_pedigrees
 from breedblup.relationship.numerator import a_inverse
 from breedblup.relationship.operator import csr_from
+from breedblup.solvers.dense import invert_dense
 
 PAIRS_LIMIT = 50_000
 """Most pairs of parents; work grows with their number times that of their ancestors."""

@@ -12,10 +12,11 @@ from breedblup.errors import NotPositiveDefinite, counted
 from breedblup.relationship.ancestry import refuse_beyond
 from breedblup.relationship.blending import PedigreeBlend
 from breedblup.relationship.definiteness import indefinite
-from breedblup.relationship.dense import factorise_in_place, invert_in_place, refuse_singular, singular
+from breedblup.relationship.dense import refuse_singular, singular
 from breedblup.relationship.genomic_matrix import GenomicMatrix
 from breedblup.relationship.inverse import RelationshipInverse
 from breedblup.relationship.remainders import DenseDifference
+from breedblup.solvers.dense import factorise_in_place, invert_in_place
 
 ARRAYS = 3
 """Of n₂ × n₂ numbers that are held at a time while Δ is made."""

@@ -15,7 +15,7 @@ from breedblup.pedigree import Pedigree
 from breedblup.relationship.allele_frequencies import around_observed
 from breedblup.relationship.blocks import a22_inverse
 from breedblup.relationship.groups import group_shares
-from breedblup.relationship.inverse import invert_dense
+from breedblup.solvers.dense import invert_dense
 
 
 @dataclass(frozen=True)

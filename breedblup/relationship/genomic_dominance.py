@@ -11,9 +11,10 @@ from breedblup.genotypes import Genotypes
 from breedblup.genotypes.genotypes import refuse_other_than_genotypes
 from breedblup.relationship.allele_frequencies import Frequencies, frequencies_used
 from breedblup.relationship.ancestry import refuse_beyond
-from breedblup.relationship.dense import BYTES_AN_ENTRY, RIDGE, DenseOperator, invert_in_place, mirror, singular
+from breedblup.relationship.dense import BYTES_AN_ENTRY, RIDGE, DenseOperator, singular
 from breedblup.relationship.inverse import RelationshipInverse
 from breedblup.relationship.unblended import left_out
+from breedblup.solvers.dense import invert_in_place, mirror
 
 MARKERS = 512
 """Markers that are expanded at once."""

@@ -89,6 +89,24 @@ class GenomicMatrix:
             product += self.added[:, None] * vectors
         return product
 
+    @property
+    def effects(self) -> int:
+        """Columns of W = [Z, √a 1], for which ZZ' + a 11' = WW'; without the last where a is 0."""
+        return self.z.centre.size + (self.constant > 0.0)
+
+    def multiply_effects(self, effects: NDArray[np.float64]) -> NDArray[np.float64]:
+        """W V for a block with as many rows as W has columns."""
+        markers = self.z.centre.size
+        product = self.z.multiply(np.ascontiguousarray(effects[:markers]))
+        return product + np.sqrt(self.constant) * effects[markers:] if self.constant > 0.0 else product
+
+    def multiply_effects_transposed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """W'V for an n × k block."""
+        product = self.z.multiply_transposed(np.ascontiguousarray(values))
+        if self.constant <= 0.0:
+            return product
+        return np.vstack([product, np.sqrt(self.constant) * values.sum(axis=0, keepdims=True)])
+
     def diagonal(self) -> NDArray[np.float64]:
         """Diagonal of G (n)."""
         total = self.z.squared_lengths() + self.constant

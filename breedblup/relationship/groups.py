@@ -23,15 +23,10 @@ from breedblup.errors import ModelError, NotPositiveDefinite, name_some
 from breedblup.kernels.inbreeding import NO_CLASSES, half_relationship_of_parents, mendelian_variance
 from breedblup.pedigree import ContemporaryInbreeding, Pedigree, extended_parents
 from breedblup.relationship.group_operator import GroupOperator
-from breedblup.relationship.inverse import (
-    GroupKind,
-    GroupRows,
-    RelationshipInverse,
-    invert_dense,
-    refuse_other_pedigrees,
-)
+from breedblup.relationship.inverse import GroupKind, GroupRows, RelationshipInverse, refuse_other_pedigrees
 from breedblup.relationship.numerator import inbreeding_used, refuse_without_variance, relationship_diagonal_of
 from breedblup.relationship.operator import PedigreeOperator
+from breedblup.solvers.dense import invert_dense
 
 GROUPS_AT_ONCE = 8
 """Columns of Q that are held for all animals at a time."""

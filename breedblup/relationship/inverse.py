@@ -13,7 +13,6 @@ from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import polars as pl
-import scipy.linalg
 import scipy.sparse
 from numpy.typing import NDArray
 
@@ -22,12 +21,10 @@ from breedblup.pedigree import Pedigree
 from breedblup.pedigree.twins import NO_TWINS, positions_with_twins
 from breedblup.relationship.genomic_matrix import GenomicPart
 from breedblup.solvers.cholesky import CholeskyFactor, analyse
+from breedblup.solvers.dense import invert_dense
 
 DENSE_LIMIT = 20_000
 """Largest K that is inverted as a dense matrix (3.2 GB); beyond it the inverse itself has to be given."""
-
-SINGULAR = 1e-14
-"""A pivot of K at most this times its diagonal, for each row, is the rounding of a zero."""
 
 SYMMETRY = 1e-8
 """Largest difference between K and K', relative to the largest entry, that is taken for rounding."""
@@ -174,6 +171,11 @@ class RelationshipInverse:
         return len(self.ids) - (0 if self.groups is None else len(self.groups.names))
 
     @property
+    def plain_groups(self) -> bool:
+        """Whether unknown parents have fixed or random groups, that is, others than metafounders."""
+        return self.groups is not None and self.groups.kind != "metafounders"
+
+    @property
     def twins(self) -> pl.DataFrame:
         """Identical twins and clones of the animals, which have no row of their own; see `Pedigree.twins`."""
         return NO_TWINS if self.pedigree is None else self.pedigree.twins
@@ -307,26 +309,6 @@ def inverse_from(
     inverse = scipy.sparse.csr_array(dense_inverse)
     made = (f"relationship matrix of {len(names):,} rows given and inverted",)
     return RelationshipInverse(names, MatrixOperator(inverse, direct, None), direct.diagonal().copy(), logdet, made)
-
-
-def invert_dense(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Inverse, exactly symmetric, and log-determinant; a pivot that is no more than rounding counts as none.
-
-    Raises
-    ------
-    NotPositiveDefinite
-        With the row of the first such pivot.
-    """
-    size = matrix.shape[0]
-    cholesky, failed = scipy.linalg.lapack.dpotrf(matrix, lower=1)
-    if failed:
-        raise NotPositiveDefinite(f"row {failed - 1} has a non-positive pivot", int(failed) - 1)
-    pivots = np.diag(cholesky)
-    rounding = np.flatnonzero(pivots**2 <= size * SINGULAR * matrix.diagonal())
-    if rounding.size:
-        raise NotPositiveDefinite(f"the pivot of row {rounding[0]} is rounding", int(rounding[0]))
-    inverse = scipy.linalg.cho_solve((cholesky, True), np.eye(size))
-    return 0.5 * (inverse + inverse.T), 2.0 * float(np.log(pivots).sum())
 
 
 def refuse_other_pedigrees(value: object, function: str, *, of_sires: bool) -> None:

@@ -7,7 +7,7 @@ With 2 the genotyped animals and 1 all others, breeding values are (Liu et al. 2
 marker effects g with variance 1 each (all factors are in the scales of Z), imputed to those without genotypes, and a residual
 polygenic part ã, independent of g, whose inverse covariance is
 
-    A⁻¹ + [0 0; 0 C⁻¹ - A₂₂⁻¹],      C = βA₂₂ or ρI.
+    A⁻¹ + [0 0; 0 C⁻¹ - A₂₂⁻¹],      C = βA₂₂ or a diagonal matrix.
 
 It is K = H for G = ZZ' + C: the same breeding values as with H⁻¹, without forming or inverting G. Nothing of size n × m or n × n
 is stored but the packed genotypes: T and A₂₂⁻¹ act by a sparse factor of A¹¹.
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from breedblup.errors import ModelError
 from breedblup.relationship.ancestry import Ancestry
-from breedblup.relationship.blending import PedigreeBlend
 from breedblup.relationship.blocks import A22Operator, absorb
+from breedblup.relationship.component_form import DiagonalComponent, PedigreeComponent, component_of
 from breedblup.relationship.genomic_matrix import GenomicMatrix, GenomicPart
 from breedblup.relationship.inverse import RelationshipInverse
 
@@ -50,35 +50,20 @@ class MarkerOperator:
         A₂₂ among them, everybody else absorbed.
     others
         Rows of everybody else.
+    component
+        C.
     """
 
     source: RelationshipInverse
     matrix: GenomicMatrix
     blocks: A22Operator
     others: NDArray[np.int64]
+    component: PedigreeComponent | DiagonalComponent
 
     @property
     def genotyped(self) -> NDArray[np.int64]:
         """Rows of the genotyped animals, in the order of the matrix."""
         return self.blocks.places
-
-    @property
-    def effects(self) -> int:
-        """Columns of Z: markers, and one for the constant of G where there is one."""
-        return self.matrix.z.centre.size + (self.matrix.constant > 0)
-
-    def multiply_z(self, effects: _Block) -> _Block:
-        """Z g for an m × k block, n₂ × k."""
-        markers = self.matrix.z.centre.size
-        product = self.matrix.z.multiply(np.ascontiguousarray(effects[:markers]))
-        return product + np.sqrt(self.matrix.constant) * effects[markers:] if self.matrix.constant > 0 else product
-
-    def multiply_z_transposed(self, values: _Block) -> _Block:
-        """Z'v for an n₂ × k block, m × k."""
-        product = self.matrix.z.multiply_transposed(np.ascontiguousarray(values))
-        if self.matrix.constant <= 0:
-            return product
-        return np.vstack([product, np.sqrt(self.matrix.constant) * values.sum(axis=0, keepdims=True)])
 
     def impute(self, values: _Block) -> _Block:
         """T v: what those without genotypes are expected to have of the genotyped animals' values."""
@@ -97,38 +82,19 @@ class MarkerOperator:
         product: _Block = self.blocks.own @ values + self.blocks.across.T @ imputed
         return product
 
-    def residual_multiply(self, values: _Block) -> _Block:
-        """C v."""
-        product = np.zeros_like(values)
-        if self.matrix.blended is not None:
-            product += self.matrix.share * self.matrix.blended.multiply(values)
-        return product if self.matrix.added is None else product + self.matrix.added[:, None] * values
-
-    def residual_inverse(self, values: _Block, by_a22: _Block) -> _Block:
-        """C⁻¹v, where A₂₂⁻¹v is at hand."""
-        if self.matrix.added is not None:
-            return values / self.matrix.added[:, None]
-        return by_a22 / self.matrix.share if self.of_pedigree else values / self.matrix.share
-
-    @property
-    def of_pedigree(self) -> bool:
-        """Whether C is made of A₂₂."""
-        return isinstance(self.matrix.blended, PedigreeBlend)
-
     def multiply_residual(self, vectors: _Block) -> _Block:
         """The covariance of ã times a block over all rows: A with A₂₂ replaced by C among the genotyped."""
         product = self.source.multiply(vectors)
         within = self.blocks.multiply_inverse(product[self.genotyped])
-        change = self.residual_multiply(within) - product[self.genotyped]
+        change = self.component.multiply(within) - product[self.genotyped]
         spread = np.zeros_like(vectors)
         spread[self.genotyped] = self.blocks.multiply_inverse(change)
         return product + self.source.multiply(spread)
 
     def multiply(self, vectors: _Block) -> _Block:
         """K V for a block over all rows."""
-        of_markers = self.multiply_z(
-            self.multiply_z_transposed(vectors[self.genotyped] + self.collect(vectors[self.others]))
-        )
+        collected = vectors[self.genotyped] + self.collect(vectors[self.others])
+        of_markers = self.matrix.multiply_effects(self.matrix.multiply_effects_transposed(collected))
         product = self.multiply_residual(vectors)
         product[self.genotyped] += of_markers
         product[self.others] += self.impute(of_markers)
@@ -170,18 +136,22 @@ def marker_inverse(
     Raises
     ------
     ModelError
-        If G cannot be written as ZZ' + C with C a multiple of A₂₂ or of I, or there are groups of unknown parents that are no
+        If G cannot be written as ZZ' + C with C a multiple of A₂₂ or diagonal, or there are groups of unknown parents that are no
         metafounders.
     ResourceError
         If the factor of A¹¹ would not fit.
     """
-    _refuse_other_forms(source, matrix)
+    if source.plain_groups:
+        raise ModelError(
+            "the single-step form 'markers' takes no groups of unknown parents but metafounders -> choose another form, or "
+            "metafounder_inverse"
+        )
     operator = marker_operator(source, matrix, rows, memory=memory)
-    of_residual = "A22" if operator.of_pedigree else "I"
+    of_residual = "A22" if isinstance(operator.component, PedigreeComponent) else "a diagonal matrix"
     said = (
         *source.made,
         *matrix.made,
-        f"single-step SNP-BLUP: {operator.effects:,} effects of markers solved beside the breeding values of {len(source):,} "
+        f"single-step SNP-BLUP: {matrix.effects:,} effects of markers solved beside the breeding values of {len(source):,} "
         f"rows, residual polygenic part {of_residual}",
     )
     return RelationshipInverse(
@@ -198,23 +168,4 @@ def marker_operator(
     blocks = absorb(everyone, rows.astype(np.int64), memory)
     outside = np.ones(len(source), dtype=np.bool_)
     outside[rows] = False
-    return MarkerOperator(source, matrix, blocks, np.flatnonzero(outside))
-
-
-def _refuse_other_forms(source: RelationshipInverse, matrix: GenomicMatrix) -> None:
-    if source.groups is not None and source.groups.kind != "metafounders":
-        raise ModelError(
-            "the single-step form 'markers' takes no groups of unknown parents but metafounders -> choose another form, or "
-            "metafounder_inverse"
-        )
-    if matrix.constant < 0:
-        raise ModelError(
-            f"the single-step form 'markers' needs a constant of G that is not negative, tuning gives {matrix.constant:.6g} -> "
-            "choose another tuning, or form='explicit' or 'apy'"
-        )
-    parts = (matrix.blended is not None) + (matrix.added is not None)
-    if parts != 1 or (matrix.added is not None and (matrix.added <= 0).any()):
-        raise ModelError(
-            "the single-step form 'markers' needs a residual polygenic part: G blended with A22, or with I, or a ridge, one of "
-            "them -> set blend (0.05 is usual), or form='explicit' or 'apy'"
-        )
+    return MarkerOperator(source, matrix, blocks, np.flatnonzero(outside), component_of(matrix))

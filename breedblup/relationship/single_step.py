@@ -38,7 +38,6 @@ from breedblup.relationship.single_step_groups import (
 )
 from breedblup.relationship.single_step_input import (
     genotyped_rows,
-    has_plain_groups,
     options_for,
     refuse_unfit,
     source_inverse,
@@ -125,7 +124,7 @@ def h_inverse(
     """
     related = source_inverse(source)
     refuse_unfit(related, form, core, tau, omega, group_equations)
-    animals = without_groups(related) if has_plain_groups(related) else related
+    animals = without_groups(related) if related.plain_groups else related
     rows = genotyped_rows(animals, genotypes)
     a22 = a22_products(animals, genotypes.ids, memory=memory)
     matrix = genomic_matrix(genotypes, options_for(related, options), a22)
@@ -194,14 +193,11 @@ def _chosen(
 def _unable(related: RelationshipInverse, matrix: GenomicMatrix, weights: tuple[float, float]) -> dict[str, str]:
     """Forms that this G, these weights or groups do not allow."""
     found = {}
-    if matrix.constant < 0.0:
-        found = dict.fromkeys(("components", "markers"), f"tuning gives a = {matrix.constant:.6g}, below 0")
     try:
         component_of(matrix)
     except ModelError as error:
-        reason = str(error).partition(" ->")[0]
-        found = {"components": reason, "markers": reason} | found
-    if has_plain_groups(related):
+        found = dict.fromkeys(("components", "markers"), str(error).partition(" ->")[0])
+    if related.plain_groups:
         found["markers"] = "it takes no groups of unknown parents but metafounders"
     if weights != (1.0, 1.0):
         found["markers"] = "it has τ and ω of 1"
@@ -236,7 +232,7 @@ def _related(
     matrix = difference.matrix
     said = (*source.made, *matrix.made, _statement(choice, len(matrix)), *choice.reasons)
     operator: SingleStepOperator | SingleStepGroupOperator = animals
-    if groups is not None and has_plain_groups(source):
+    if groups is not None and source.plain_groups:
         operator = with_groups(source, animals, equations)
         groups = GroupRows(groups.names, groups.kind, operator)
         said = (*said, GROUPS_SAID[equations])

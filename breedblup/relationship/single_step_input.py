@@ -33,11 +33,6 @@ def source_inverse(source: Pedigree | RelationshipInverse) -> RelationshipInvers
     return source
 
 
-def has_plain_groups(related: RelationshipInverse) -> bool:
-    """Whether unknown parents have fixed or random groups."""
-    return related.groups is not None and related.groups.kind != "metafounders"
-
-
 def refuse_unfit(
     related: RelationshipInverse,
     form: str,
@@ -61,7 +56,7 @@ def refuse_unfit(
         )
     if form == "markers" and (tau, omega) != (1.0, 1.0):
         raise ModelError("h_inverse: form 'markers' has τ and ω of 1 -> choose another form, or leave them out")
-    if form == "markers" and has_plain_groups(related):
+    if form == "markers" and related.plain_groups:
         raise ModelError(
             "h_inverse: form 'markers' takes no groups of unknown parents but metafounders -> choose another form, or "
             "metafounder_inverse"
@@ -70,7 +65,7 @@ def refuse_unfit(
         return
     if group_equations not in get_args(GroupEquations):
         raise ModelError(f"h_inverse: group_equations is {group_equations!r}; it can be 'altered' or 'full'")
-    if not has_plain_groups(related):
+    if not related.plain_groups:
         raise ModelError(
             "h_inverse: group_equations are for fixed and random groups of unknown parents, and there are none -> leave it out"
         )
@@ -92,7 +87,7 @@ def genotyped_rows(animals: RelationshipInverse, genotypes: Genotypes) -> NDArra
 
 def options_for(related: RelationshipInverse, options: GenomicOptions | None) -> GenomicOptions:
     """What is meant where something is left open."""
-    if related.groups is None or has_plain_groups(related):
+    if related.groups is None or related.plain_groups:
         return GenomicOptions() if options is None else options
     chosen = GenomicOptions(frequencies="half") if options is None else options
     return replace(chosen, tuning="none") if chosen.tuning is None else chosen

@@ -18,7 +18,7 @@ from breedblup.relationship.explicit_form import explicit_bytes
 SingleStepForm: TypeAlias = Literal["explicit", "apy", "components", "markers"]
 
 EXPLICIT_UP_TO = 10_000
-"""Genotyped animals up to which Δ is formed without being asked for: two dense inverses take about a minute there."""
+"""Genotyped animals up to which Δ is formed without being asked for; for 5,000 at 50,000 markers that took 10 s."""
 
 VECTORS = 40
 """Numbers for each genotyped animal that the form of marker effects holds."""

@@ -28,6 +28,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def refuse_other_kind(given: object, kind: type, function: str, source: str) -> None:
+    """`ModelError` unless a plot is given what it draws, which ``source`` gives."""
+    if not isinstance(given, kind):
+        raise ModelError(f"{function} takes what {source} gives, found a {type(given).__name__}")
+
+
 def prepare_axes(axes: Axes, title: str, x: str = "", y: str = "") -> None:
     """Title, labels, and no box around."""
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold")

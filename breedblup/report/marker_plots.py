@@ -15,7 +15,7 @@ from breedblup.adjustment.markers.effects import column_names
 from breedblup.adjustment.markers.windows import WINDOW_COLUMNS, genome_order
 from breedblup.errors import ModelError, counted
 from breedblup.frames import as_table
-from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes
+from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes, refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def plot_manhattan(inference: MarkerInference, *, level: float = 0.05) -> Figure
     ModelError
         If matplotlib is not installed, it is no such inference, or the level is not between 0 and 1.
     """
-    _check(inference, MarkerInference, "plot_manhattan", "marker_inference")
+    _refuse_untested(inference, "plot_manhattan")
     if not 0.0 < level < 1.0:
         raise ModelError(f"the level of plot_manhattan is {level!r}; it has to be between 0 and 1")
     logs, effects = inference.minus_log10_p, inference.effects
@@ -79,7 +79,7 @@ def plot_marker_qq(inference: MarkerInference) -> Figure:
     ModelError
         If matplotlib is not installed, or it is no such inference.
     """
-    _check(inference, MarkerInference, "plot_marker_qq", "marker_inference")
+    _refuse_untested(inference, "plot_marker_qq")
     coordinates = inference.effects.coordinates
     figure = new_figure(4.8 * len(coordinates), 4.6)
     panels = figure.subplots(1, len(coordinates), squeeze=False)[0]
@@ -105,7 +105,7 @@ def plot_marker_effects(effects: MarkerEffects) -> Figure:
     ModelError
         If matplotlib is not installed, or it is no such effects.
     """
-    _check(effects, MarkerEffects, "plot_marker_effects", "marker_effects")
+    refuse_other_kind(effects, MarkerEffects, "plot_marker_effects", "marker_effects")
     variance = effects.variance
     total = np.where(variance.sum(axis=0) > 0.0, variance.sum(axis=0), np.nan)
     panels, figure = _panels(effects.coordinates, "Variance of markers", "% of the sum")
@@ -142,15 +142,14 @@ def plot_windows(windows: Any) -> Figure:
     return figure
 
 
-def _check(given: Any, kind: type, function: str, source: str) -> None:
-    """Refuse what is not of the kind that a plot draws."""
-    if kind is MarkerInference and isinstance(given, MarkerEffects):
+def _refuse_untested(given: Any, function: str) -> None:
+    """`ModelError` for effects that have no p-values to draw."""
+    if isinstance(given, MarkerEffects):
         raise ModelError(
             f"{function} draws p-values, and these effects have none -> test them with marker_inference, or draw the effects "
             "themselves with plot_marker_effects"
         )
-    if not isinstance(given, kind):
-        raise ModelError(f"{function} takes what {source} gives, found a {type(given).__name__}")
+    refuse_other_kind(given, MarkerInference, function, "marker_inference")
 
 
 def _panels(coordinates: Sequence[tuple[str, str]], title: str, y: str) -> tuple[list[Axes], Figure]:

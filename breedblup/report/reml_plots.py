@@ -15,7 +15,7 @@ from breedblup.frames import as_table
 from breedblup.inference.profile import Profile
 from breedblup.inference.ratio_table import RatioTable
 from breedblup.inference.residuals import Residuals
-from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes
+from breedblup.report.figures import BLUE, GREY, ORANGE, new_figure, prepare_axes, refuse_other_kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def plot_profile(profile: Profile) -> Figure:
     ModelError
         If matplotlib is not installed, or it is no profile.
     """
-    _check(profile, Profile, "plot_profile", "profile(name)")
+    refuse_other_kind(profile, Profile, "plot_profile", "fit.profile(name)")
     figure = new_figure(6.4, 4.2)
     axes = figure.subplots()
     said = f"{profile.name}: {profile.estimate:.4g}, {100 * profile.level:g} % from {profile.lower:.4g} to {profile.upper:.4g}"
@@ -134,7 +134,7 @@ def plot_residuals(residuals: Residuals) -> Figure:
     ModelError
         If matplotlib is not installed, or it is no such residuals.
     """
-    _check(residuals, Residuals, "plot_residuals", "residuals")
+    refuse_other_kind(residuals, Residuals, "plot_residuals", "fit.residuals")
     figure = new_figure(10.0, 4.0 * len(residuals.traits))
     panels = figure.subplots(len(residuals.traits), 2, squeeze=False)
     for (left, right), trait in zip(panels, residuals.traits, strict=True):
@@ -160,7 +160,7 @@ def plot_curve(ratios: RatioTable) -> Figure:
     ModelError
         If matplotlib is not installed, or the table has no points.
     """
-    _check(ratios, RatioTable, "plot_curve", "along(points)")
+    refuse_other_kind(ratios, RatioTable, "plot_curve", "fit.along(points)")
     frame = as_table(ratios.frame, ratios.what).frame
     if "point_1" in frame.columns:
         raise ModelError(
@@ -188,9 +188,3 @@ def plot_curve(ratios: RatioTable) -> Figure:
         if len(parts) > 1:
             axes.legend(frameon=False, fontsize=8)
     return figure
-
-
-def _check(given: Any, kind: type, function: str, source: str) -> None:
-    """Refuse what is not of the kind that a plot draws."""
-    if not isinstance(given, kind):
-        raise ModelError(f"{function} takes what fit.{source} gives, found a {type(given).__name__}")

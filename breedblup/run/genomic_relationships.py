@@ -116,11 +116,7 @@ def agreement_notes(made: RelationshipInverse, related: Related | None, limits: 
         return lacking
     if compared.size < len(matrix):
         matrix = _plain(matrix, compared)
-    if (
-        isinstance(related, RelationshipInverse)
-        and related.groups is not None
-        and related.groups.kind != "metafounders"
-    ):
+    if isinstance(related, RelationshipInverse) and related.plain_groups:
         related = without_groups(related)
     blended = matrix.blended
     a22 = blended.of if isinstance(blended, PedigreeBlend) else a22_inverse(related, matrix.ids)

@@ -31,6 +31,9 @@ _Array = NDArray[np.float64]
 NOT_G = 1e-6
 """Largest difference of Kv from Gv, relative, that is taken for the rounding of one matrix."""
 
+SAME = 1e-4
+"""Difference, in the size of the breeding values, that the end of an iteration explains."""
+
 EFFECT_COLUMNS: Mapping[str, Any] = {
     "marker": pl.String, "chromosome": pl.String, "position": pl.Int64, "allele1": pl.String, "allele2": pl.String,
     "frequency": pl.Float64, "term": pl.String, "trait": pl.String, "effect": pl.String, "estimate": pl.Float64,
@@ -151,10 +154,6 @@ def column_names(coordinates: Sequence[tuple[str, str]]) -> list[str]:
     return [trait if plain else f"{trait} {effect}" for trait, effect in coordinates]
 
 
-SAME = 1e-4
-"""Difference, in the size of the breeding values, that the end of an iteration explains."""
-
-
 def list_digest(markers: pl.DataFrame) -> str:
     """SHA-256 of names and alleles of a table of markers, in its order, in hexadecimal digits."""
     lines = markers.select(pl.concat_str(pl.col("marker", "allele1", "allele2").fill_null(""), separator="\t"))
@@ -244,7 +243,7 @@ def refuse_other_than_g(term: DesignTerm, part: GenomicPart, why: str, form: str
     """`ModelError`, with the reason, unless K among the genotyped animals is G, as one product tells, without groups."""
     relationship = term.relationship
     assert relationship is not None
-    if relationship.groups is not None and relationship.groups.kind != "metafounders":
+    if relationship.plain_groups:
         raise ModelError(
             f"{why}, and {term.name!r} has groups of unknown parents beside G -> take metafounders, or no groups"
         )

@@ -29,6 +29,7 @@ from breedblup.genotypes.matching import (
     match_markers,
     refuse_other_choices,
 )
+from breedblup.genotypes.quality.animals import animal_counts
 from breedblup.pedigree import Pedigree
 from breedblup.relationship import RelationshipInverse, a_inverse
 from breedblup.relationship.blending import IdentityBlend
@@ -38,8 +39,8 @@ _Array = NDArray[np.float64]
 
 MissingMarkers: TypeAlias = Literal["error", "mean"]
 
-MARKERS_AT_ONCE = 2_048
-"""Markers whose calls are expanded together, one byte a call."""
+SAME_PEDIGREE = 1e-8
+"""Difference of products with A₂₂, relative to the largest, that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def _reliabilities(effects: MarkerEffects, matched: _Matched) -> _Array | None:
 
 def _table(effects: MarkerEffects, matched: _Matched, values: _Array, reliabilities: _Array | None) -> pl.DataFrame:
     """Animals within traits or effects."""
-    missing, tables = _missing_calls(matched.genotypes), []
+    missing, tables = matched.genotypes.shape[1] - animal_counts(matched.genotypes)[:, 0], []
     for k, (trait, effect) in enumerate(effects.coordinates):
         known = None if reliabilities is None else np.ascontiguousarray(reliabilities[:, k])
         columns = {
@@ -230,20 +231,6 @@ def _table(effects: MarkerEffects, matched: _Matched, values: _Array, reliabilit
         table = pl.DataFrame(columns, schema_overrides={"reliability": pl.Float64, "markers_used": pl.Int64})
         tables.append(table.with_columns(pl.col("reliability").fill_nan(None)))
     return pl.concat(tables)
-
-
-def _missing_calls(genotypes: Genotypes) -> NDArray[np.int64]:
-    """Markers without a call, by animal."""
-    n, m = genotypes.shape
-    total = np.zeros(n, dtype=np.int64)
-    for first in range(0, m, MARKERS_AT_ONCE):
-        part = genotypes.at_markers(np.arange(first, min(first + MARKERS_AT_ONCE, m)))
-        total += (part.calls() < 0).sum(axis=1)
-    return total
-
-
-SAME_PEDIGREE = 1e-8
-"""Difference of products with A₂₂, relative to the largest, that is rounding."""
 
 
 def _polygenic(

@@ -1,4 +1,4 @@
-"""Checks of animals: their call rate, and the diagonal of G."""
+"""Checks of animals: their call rate."""
 
 from __future__ import annotations
 

@@ -37,8 +37,7 @@ def check_frequencies(work: Workspace) -> None:
     kept = work.kept()
     minor = minor_frequencies(kept)
     single = ~(minor > 0.0)
-    values = np.where(np.isnan(minor), np.nan, minor)
-    work.apply("markers", numbers[single], "monomorphic", values[single], 0.0, severities.monomorphic)
+    work.apply("markers", numbers[single], "monomorphic", minor[single], 0.0, severities.monomorphic)
     rare = (minor > 0.0) & (minor < quality.minor_allele_frequency)
     work.apply(
         "markers", numbers[rare], "minor allele frequency", minor[rare], quality.minor_allele_frequency,
